@@ -9,7 +9,8 @@
 #include "base/status.h"
 #include "pallas_flash/attention.h"
 
-/* A side of the window that is open. Adding it to a position cannot overflow. */
+/* A side of the window that is open. Adding it to a position cannot overflow.
+ */
 #define ATTENTION_OPEN (INT64_MAX / 4)
 
 /* Who sees whom: a query at position p sees keys p - left .. p + right, of
@@ -38,16 +39,27 @@ typedef struct attention_decode_problem {
   attention_window window; /* right is 0 */
 } attention_decode_problem;
 
-/* Checks the descriptor; every tensor's byte count fits int64_t afterwards. */
+/* Checks that a descriptor or argument struct is there and is of this version:
+ * `known` bytes, or more of which the further ones are 0 (a newer header whose
+ * new fields are at their defaults). Each of these structs begins with its
+ * struct_size. `type` names it in messages. */
+PFL_NODISCARD pfl_status attention_check_struct(const void *given, size_t known,
+                                                const char *type,
+                                                pfl_error *error);
+
+/* Checks the descriptor. Afterwards the byte count of every tensor fits
+ * int64_t, even with its sizes of 0 taken as 1 (so that products of some of
+ * them fit as well), positions and lengths stay below ATTENTION_OPEN, and Hq
+ * and Hkv are both 0 or neither. On failure *out_problem is untouched. */
 PFL_NODISCARD pfl_status attention_problem_init(const pfl_attention *attention,
                                                 attention_problem *out_problem,
                                                 pfl_error *error);
-PFL_NODISCARD pfl_status
-attention_decode_problem_init(const pfl_decode *decode,
-                              attention_decode_problem *out_problem,
-                              pfl_error *error);
+PFL_NODISCARD pfl_status attention_decode_problem_init(
+    const pfl_decode *decode, attention_decode_problem *out_problem,
+    pfl_error *error);
 
-/* Checks the pointers of a call against its problem: those needed are there,
+/* Checks the pointers of a call against its problem: those needed are there (a
+ * tensor without elements needs none), aligned to their element's size, and
  * those that come in pairs are paired. */
 PFL_NODISCARD pfl_status
 attention_check_forward(const attention_problem *problem,
