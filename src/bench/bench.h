@@ -1,0 +1,56 @@
+/* The benchmark: attention measured on this machine, beside what the machine
+ * can do (its limits) and what others do on it (its peers).
+ * docs/benchmark.md has the method, the peers' protocol and the JSON's schema.
+ */
+#ifndef PFL_BENCH_BENCH_H
+#define PFL_BENCH_BENCH_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/status.h"
+#include "pallas_flash/context.h"
+
+/* X(NAME, name in options, what it is). */
+#define BENCH_SUITE_LIST(X)                             \
+  X(QUICK, "quick", "the main rows, in about a minute") \
+  X(CPU, "cpu", "every row, in some minutes")           \
+  X(SMOKE, "smoke", "tiny rows for tests; their times say nothing")
+
+/* X(NAME, name in options, script under the peers' folder, what it is). */
+#define BENCH_PEER_LIST(X)                             \
+  X(TORCH, "torch", "torch_sdpa.py",                   \
+    "PyTorch scaled_dot_product_attention; set up by " \
+    "bench/peers/setup_torch.sh")
+
+/* All zero is the default. Strings are read during the call only. */
+typedef struct bench_options {
+  const char *suite; /* a name from BENCH_SUITE_LIST; NULL: "quick" */
+  int32_t threads;   /* 0: each row on one thread and on every CPU the process
+                        may run on; else on this many, at most 1024 */
+  pfl_isa isa;       /* of the rows; the limits always use the CPU's newest */
+  uint64_t seed;     /* of the tensors; 0: 1 */
+  const char *const *peers; /* names from BENCH_PEER_LIST, or paths (with a '/')
+                               of programs that speak the peers' protocol */
+  int32_t peer_count;
+  const char *json_path; /* NULL: not written */
+  const char *html_path; /* NULL: not written */
+  const char *command;   /* the command line, for the report; NULL: not said */
+  FILE *results;         /* the table; NULL: not printed */
+  FILE *talk;            /* progress; NULL: none */
+} bench_options;
+
+/* Measures every row of the suite, prints the table, writes the reports (each
+ * file as a whole or not at all; both are tried before anything is measured).
+ * A peer that cannot be measured becomes a row with its reason.
+ * INVALID_ARGUMENT: an unknown suite or peer, threads out of range.
+ * UNAVAILABLE: an instruction set this CPU lacks. RESOURCE_EXHAUSTED: no
+ * memory. INTERNAL: rows whose error is beyond the tolerance; the reports are
+ * written all the same and say which. Others: a path that cannot be written. */
+PFL_NODISCARD pfl_status bench_run(const bench_options *options,
+                                   pfl_error *error);
+
+/* Prints the suites with their rows, and the peers. */
+void bench_list(FILE *out);
+
+#endif
