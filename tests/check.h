@@ -4,7 +4,8 @@
  *   static void test_rounding(void) { CHECK(x == y, "x is %d", x); }
  *   int main(void) { return CHECK_RUN(test_rounding, test_overflow); }
  *
- * PFLASH_SEED=n repeats a run; PFLASH_TEST=name runs one function. */
+ * PFLASH_SEED=n repeats a run; PFLASH_TEST=name runs one function;
+ * PFLASH_TEST_SCALE=0.1 takes a tenth of the cases where sanitizers are slow. */
 #ifndef PFL_TESTS_CHECK_H
 #define PFL_TESTS_CHECK_H
 
@@ -41,6 +42,14 @@ static inline double check_uniform(void) {
 static inline double check_normal(void) {
   double radius = sqrt(-2 * log(1 - check_uniform()));
   return radius * cos(6.283185307179586 * check_uniform());
+}
+
+/* How many of `count` random cases to take: all, or what PFLASH_TEST_SCALE
+ * leaves of them, at least one. */
+static inline int check_cases(int count) {
+  const char *scale = getenv("PFLASH_TEST_SCALE");
+  int cases = scale ? (int)(count * strtod(scale, NULL)) : count;
+  return cases < 1 ? 1 : cases;
 }
 
 #define CHECK(condition, ...)                                                  \
