@@ -5,7 +5,7 @@
  *   int main(void) { return CHECK_RUN(test_rounding, test_overflow); }
  *
  * PFLASH_SEED=n repeats a run; PFLASH_TEST=name runs one function;
- * PFLASH_TEST_SCALE=0.1 takes a tenth of the cases where sanitizers are slow. */
+ * PFLASH_TEST_SCALE=0.1 takes a tenth of the cases, as sanitizers are slow. */
 #ifndef PFL_TESTS_CHECK_H
 #define PFL_TESTS_CHECK_H
 
