@@ -1,0 +1,69 @@
+/* Statistics of a sample of times. */
+#include "bench/statistics.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static int compare(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+double statistics_quantile(const double *sorted, int64_t count, double p) {
+  double place = p * (double)(count - 1);
+  int64_t below = (int64_t)place;
+  if (below + 1 >= count) return sorted[count - 1];
+  double share = place - (double)below;
+  return sorted[below] + share * (sorted[below + 1] - sorted[below]);
+}
+
+void statistics_median_ranks(int64_t count, int64_t *out_low,
+                             int64_t *out_high) {
+  *out_low = *out_high = 0;
+  if (count < 6) return;
+  double n = (double)count, spread = 1.959964 * sqrt(n);
+  *out_low = (int64_t)fmax(1, floor((n - spread) / 2));
+  *out_high = (int64_t)fmin(n, ceil(1 + (n + spread) / 2));
+}
+
+/* Welford's sums: exact enough for times that hardly differ. */
+static void set_moments(statistics_summary *summary, const double *values) {
+  double mean = 0, squares = 0;
+  for (int64_t i = 0; i < summary->count; i++) {
+    double step = values[i] - mean;
+    mean += step / (double)(i + 1);
+    squares += step * (values[i] - mean);
+  }
+  summary->mean = mean;
+  summary->deviation =
+      summary->count > 1 ? sqrt(squares / (double)(summary->count - 1)) : 0;
+}
+
+statistics_summary statistics_summarize(double *values, int64_t count) {
+  qsort(values, (size_t)count, sizeof *values, compare);
+  statistics_summary summary = {
+      .count = count,
+      .min = values[0],
+      .max = values[count - 1],
+      .median = statistics_quantile(values, count, 0.5),
+      .quartile1 = statistics_quantile(values, count, 0.25),
+      .quartile3 = statistics_quantile(values, count, 0.75),
+      .low = NAN,
+      .high = NAN,
+  };
+  set_moments(&summary, values);
+  int64_t low, high;
+  statistics_median_ranks(count, &low, &high);
+  if (low) {
+    summary.low = values[low - 1];
+    summary.high = values[high - 1];
+  }
+  double range = summary.quartile3 - summary.quartile1;
+  for (int64_t i = 0; i < count; i++) {
+    double beyond =
+        fmax(summary.quartile1 - values[i], values[i] - summary.quartile3);
+    summary.mild += beyond > 1.5 * range;
+    summary.severe += beyond > 3 * range;
+  }
+  return summary;
+}
