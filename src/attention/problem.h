@@ -9,8 +9,7 @@
 #include "base/status.h"
 #include "pallas_flash/attention.h"
 
-/* A side of the window that is open. Adding it to a position cannot overflow.
- */
+/* An open side of the window. Adding it to a position cannot overflow. */
 #define ATTENTION_OPEN (INT64_MAX / 4)
 
 /* Who sees whom: a query at position p sees keys p - left .. p + right, of
