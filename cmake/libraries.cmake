@@ -4,6 +4,9 @@
 add_library(pallasflash SHARED $<TARGET_OBJECTS:pfl_objects>)
 target_link_libraries(pallasflash PRIVATE pfl_flags Threads::Threads m
   ${CMAKE_DL_LIBS})
+if(CMAKE_EXECUTABLE_FORMAT STREQUAL ELF AND NOT PFLASH_SANITIZE)
+  target_link_options(pallasflash PRIVATE -Wl,--no-undefined)
+endif()
 set_target_properties(pallasflash PROPERTIES
   VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
 
