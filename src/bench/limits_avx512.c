@@ -18,17 +18,22 @@ double limits_fma_avx512(int64_t rounds) {
   return 2.0 * 16 * CHAINS * (double)rounds;
 }
 
+static inline __m512i add(__m512i sum, const char *memory) {
+  return _mm512_add_epi32(sum, _mm512_loadu_si512((const void *)memory));
+}
+
+/* Integer sums: no byte pattern is slow to add. */
 void limits_read_avx512(const char *memory, size_t bytes) {
   const char *other = memory + bytes / 2;
-  __m512 sum[8];
-  for (int i = 0; i < 8; i++) sum[i] = _mm512_setzero_ps();
-  for (size_t at = 0; at < bytes / 2; at += 4 * sizeof(__m512))
+  __m512i sum[8];
+  for (int i = 0; i < 8; i++) sum[i] = _mm512_setzero_si512();
+  for (size_t at = 0; at < bytes / 2; at += 4 * sizeof(__m512i))
     for (size_t i = 0; i < 4; i++) {
-      size_t from = at + i * sizeof(__m512);
-      sum[i] = _mm512_add_ps(sum[i], _mm512_loadu_ps(memory + from));
-      sum[i + 4] = _mm512_add_ps(sum[i + 4], _mm512_loadu_ps(other + from));
+      size_t from = at + i * sizeof(__m512i);
+      sum[i] = add(sum[i], memory + from);
+      sum[i + 4] = add(sum[i + 4], other + from);
     }
-  for (int i = 1; i < 8; i++) sum[0] = _mm512_add_ps(sum[0], sum[i]);
-  volatile float sink = _mm512_cvtss_f32(sum[0]);
+  for (int i = 1; i < 8; i++) sum[0] = _mm512_add_epi32(sum[0], sum[i]);
+  volatile int sink = _mm_cvtsi128_si32(_mm512_castsi512_si128(sum[0]));
   (void)sink;
 }
