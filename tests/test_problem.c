@@ -1,7 +1,6 @@
 /* The problem: what is rejected and how it is said, who sees whom, what it
  * costs. */
-#include "attention/problem.h"
-#include "check.h"
+#include "attention_case.h"
 
 /* A problem that is right in everything, for a test to spoil. */
 static pfl_attention valid_attention(void) {
@@ -31,27 +30,16 @@ static pfl_decode valid_decode(bool paged) {
   return decode;
 }
 
-/* `status` with `message` in it; the status OK has no message. */
-static void expect(pfl_status got, const pfl_error *error, pfl_status status,
-                   const char *message) {
-  CHECK(got == status, "%s where %s was due, for: %s", pfl_status_name(got),
-        pfl_status_name(status), message);
-  if (got == PFL_STATUS_OK) return;
-  CHECK(error->status == got, "the error says %d", (int)error->status);
-  CHECK(strstr(error->message, message), "\"%s\" has no \"%s\"", error->message,
-        message);
-}
-
 /* Spoils `a` and expects the message. */
-#define REJECT(spoil, message)                                   \
-  do {                                                           \
-    pfl_attention a = valid_attention();                         \
-    attention_problem problem = {.B = 77};                       \
-    pfl_error error = {PFL_STATUS_OK, ""};                       \
-    spoil;                                                       \
-    expect(attention_problem_init(&a, &problem, &error), &error, \
-           PFL_STATUS_INVALID_ARGUMENT, message);                \
-    CHECK(problem.B == 77, "the output was written");            \
+#define REJECT(spoil, message)                                        \
+  do {                                                                \
+    pfl_attention a = valid_attention();                              \
+    attention_problem problem = {.B = 77};                            \
+    pfl_error error = {PFL_STATUS_OK, ""};                            \
+    spoil;                                                            \
+    case_expect(attention_problem_init(&a, &problem, &error), &error, \
+                PFL_STATUS_INVALID_ARGUMENT, message);                \
+    CHECK(problem.B == 77, "the output was written");                 \
   } while (0)
 
 static void test_attention_rejected(void) {
@@ -110,10 +98,10 @@ static void test_null_rejected(void) {
   attention_problem problem;
   attention_decode_problem decode_problem;
   pfl_error error;
-  expect(attention_problem_init(NULL, &problem, &error), &error,
-         PFL_STATUS_INVALID_ARGUMENT, "pfl_attention is NULL");
-  expect(attention_decode_problem_init(NULL, &decode_problem, &error), &error,
-         PFL_STATUS_INVALID_ARGUMENT, "pfl_decode is NULL");
+  case_expect(attention_problem_init(NULL, &problem, &error), &error,
+              PFL_STATUS_INVALID_ARGUMENT, "pfl_attention is NULL");
+  case_expect(attention_decode_problem_init(NULL, &decode_problem, &error),
+              &error, PFL_STATUS_INVALID_ARGUMENT, "pfl_decode is NULL");
   CHECK(attention_problem_init(NULL, &problem, NULL) ==
             PFL_STATUS_INVALID_ARGUMENT,
         "no room for the message");
@@ -128,18 +116,20 @@ static void test_struct_size(void) {
   attention_problem problem;
   pfl_error error;
   newer.known.struct_size = sizeof newer;
-  expect(attention_problem_init(&newer.known, &problem, &error), &error,
-         PFL_STATUS_OK, "a larger struct");
+  case_expect(attention_problem_init(&newer.known, &problem, &error), &error,
+              PFL_STATUS_OK, "a larger struct");
   newer.later = 1;
-  expect(attention_problem_init(&newer.known, &problem, &error), &error,
-         PFL_STATUS_INVALID_ARGUMENT, "is set: this library knows the first");
+  case_expect(attention_problem_init(&newer.known, &problem, &error), &error,
+              PFL_STATUS_INVALID_ARGUMENT,
+              "is set: this library knows the first");
 }
 
 static void test_attention_defaults(void) {
   pfl_attention a = valid_attention();
   attention_problem p;
   pfl_error error;
-  expect(attention_problem_init(&a, &p, &error), &error, PFL_STATUS_OK, "");
+  case_expect(attention_problem_init(&a, &p, &error), &error, PFL_STATUS_OK,
+              "");
   CHECK(p.B == 2 && p.Hq == 8 && p.Hkv == 4 && p.Sq == 5 && p.Sk == 7 &&
             p.D == 16 && p.Dv == 16,
         "sizes");
@@ -152,22 +142,15 @@ static void test_attention_defaults(void) {
   a.v_head_dim = 3;
   a.dtype = PFL_DTYPE_BF16;
   a.scoring = (pfl_scoring){.scale = -2.5, .softcap = 30, .causal = 1};
-  expect(attention_problem_init(&a, &p, &error), &error, PFL_STATUS_OK, "");
+  case_expect(attention_problem_init(&a, &p, &error), &error, PFL_STATUS_OK,
+              "");
   CHECK(p.Dv == 3 && p.dtype == PFL_DTYPE_BF16, "Dv %d", (int)p.Dv);
   CHECK(p.scale == -2.5 && p.softcap == 30, "scale %g", p.scale);
   CHECK(p.window.left == ATTENTION_OPEN && p.window.right == 0, "causal");
   a.q_heads = a.kv_heads = a.batch = a.q_length = a.kv_length = 0;
-  expect(attention_problem_init(&a, &p, &error), &error, PFL_STATUS_OK, "");
+  case_expect(attention_problem_init(&a, &p, &error), &error, PFL_STATUS_OK,
+              "");
   CHECK(p.group == 1 && p.offset == 0, "group %d", (int)p.group);
-}
-
-/* Whether the public header says that a query at `position` sees `key`. */
-static bool sees(const pfl_scoring *scoring, int64_t position, int64_t key) {
-  if (scoring->causal && key > position) return false;
-  if (!scoring->windowed) return true;
-  if (scoring->window_left >= 0 && key < position - scoring->window_left)
-    return false;
-  return scoring->window_right < 0 || key <= position + scoring->window_right;
 }
 
 static pfl_scoring random_scoring(void) {
@@ -189,7 +172,7 @@ static void check_geometry(const pfl_scoring *scoring,
       attention_range keys = attention_visible_keys(p->window, position, p->Sk);
       attention_range positions = attention_seeing_positions(
           p->window, j, p->offset, p->offset + p->Sq);
-      bool visible = sees(scoring, position, j);
+      bool visible = case_sees(scoring, position, j);
       pairs += visible;
       CHECK((keys.begin <= j && j < keys.end) == visible,
             "Sq %d, Sk %d: query %d and key %d of %d..%d", (int)p->Sq,
@@ -323,15 +306,15 @@ static void test_hostile_decode_sizes(void) {
   CHECK(accepted > 1000, "only %d accepted", accepted);
 }
 
-#define REJECT_DECODE(paged, spoil, message)                            \
-  do {                                                                  \
-    pfl_decode d = valid_decode(paged);                                 \
-    attention_decode_problem problem = {.B = 77};                       \
-    pfl_error error = {PFL_STATUS_OK, ""};                              \
-    spoil;                                                              \
-    expect(attention_decode_problem_init(&d, &problem, &error), &error, \
-           PFL_STATUS_INVALID_ARGUMENT, message);                       \
-    CHECK(problem.B == 77, "the output was written");                   \
+#define REJECT_DECODE(paged, spoil, message)                                 \
+  do {                                                                       \
+    pfl_decode d = valid_decode(paged);                                      \
+    attention_decode_problem problem = {.B = 77};                            \
+    pfl_error error = {PFL_STATUS_OK, ""};                                   \
+    spoil;                                                                   \
+    case_expect(attention_decode_problem_init(&d, &problem, &error), &error, \
+                PFL_STATUS_INVALID_ARGUMENT, message);                       \
+    CHECK(problem.B == 77, "the output was written");                        \
   } while (0)
 
 static void test_decode_rejected(void) {
@@ -380,178 +363,6 @@ static void test_decode_defaults(void) {
   CHECK(p.window.left == 3 && p.window.right == 0, "window");
 }
 
-/* Checks arguments of `type`, all given but for what `spoil` takes away. */
-#define ARGUMENTS(problem_value, type, check, valid, spoil, status, message) \
-  do {                                                                       \
-    type args = valid;                                                       \
-    pfl_error error = {PFL_STATUS_OK, ""};                                   \
-    spoil;                                                                   \
-    expect(check(problem_value, &args, &error), &error, PFL_STATUS_##status, \
-           message);                                                         \
-  } while (0)
-
-static double store[8]; /* somewhere for pointers to point; not read */
-
-static pfl_forward_args valid_forward_args(void) {
-  return (pfl_forward_args){
-      .struct_size = sizeof(pfl_forward_args),
-      .q = store,
-      .k = store,
-      .v = store,
-      .out_o = store,
-  };
-}
-
-#define FORWARD(spoil, status, message)                    \
-  ARGUMENTS(&p, pfl_forward_args, attention_check_forward, \
-            valid_forward_args(), spoil, status, message)
-
-static void test_forward_arguments(void) {
-  pfl_attention a = valid_attention();
-  attention_problem p;
-  CHECK_NEED(!attention_problem_init(&a, &p, NULL));
-  const void *odd = (const char *)store + 2;
-  int32_t *ids = (int32_t *)store;
-  FORWARD((void)0, OK, "nothing spoilt");
-  FORWARD(args.struct_size = 1, INVALID_ARGUMENT,
-          "pfl_forward_args: struct_size is 1: must be sizeof");
-  FORWARD(args.q = NULL, INVALID_ARGUMENT, "q is NULL: this call needs it");
-  FORWARD(args.k = NULL, INVALID_ARGUMENT, "k is NULL: this call needs it");
-  FORWARD(args.v = NULL, INVALID_ARGUMENT, "v is NULL: this call needs it");
-  FORWARD(args.out_o = NULL, INVALID_ARGUMENT, "out_o is NULL: this call");
-  FORWARD(args.k = odd, INVALID_ARGUMENT, "address must be a multiple of 4");
-  FORWARD(args.q_segment_ids = ids, INVALID_ARGUMENT,
-          "kv_segment_ids is NULL and q_segment_ids is not: give both or");
-  FORWARD(args.kv_segment_ids = ids, INVALID_ARGUMENT,
-          "q_segment_ids is NULL and kv_segment_ids is not: give both or");
-  FORWARD(args.q_segment_ids = args.kv_segment_ids = ids, OK, "both");
-  FORWARD(args.sinks = args.out_lse = (float *)store, OK, "the optional ones");
-  p.dtype = PFL_DTYPE_BF16;
-  FORWARD(args.k = odd, OK, "two bytes suffice for bf16");
-  p.Sk = 0;
-  FORWARD(args.k = args.v = NULL, OK, "no keys");
-  FORWARD(args.q_segment_ids = ids, OK, "kv_segment_ids has no elements");
-  FORWARD(args.kv_segment_ids = ids, INVALID_ARGUMENT, "q_segment_ids is NULL");
-  p.Sk = 7;
-  p.Sq = 0;
-  FORWARD(args.q = args.out_o = NULL, OK, "no queries");
-  FORWARD(args.k = NULL, INVALID_ARGUMENT, "k is NULL: this call needs it");
-}
-
-static pfl_backward_args valid_backward_args(void) {
-  return (pfl_backward_args){
-      .struct_size = sizeof(pfl_backward_args),
-      .q = store,
-      .k = store,
-      .v = store,
-      .o = store,
-      .lse = (float *)store,
-      .d_o = store,
-      .out_dq = store,
-      .out_dk = store,
-      .out_dv = store,
-  };
-}
-
-#define BACKWARD(spoil, status, message)                     \
-  ARGUMENTS(&p, pfl_backward_args, attention_check_backward, \
-            valid_backward_args(), spoil, status, message)
-
-static void test_backward_arguments(void) {
-  pfl_attention a = valid_attention();
-  attention_problem p;
-  CHECK_NEED(!attention_problem_init(&a, &p, NULL));
-  float *given = (float *)store;
-  BACKWARD((void)0, OK, "nothing spoilt");
-  BACKWARD(args.struct_size = 0, INVALID_ARGUMENT, "struct_size is 0");
-  BACKWARD(args.q = NULL, INVALID_ARGUMENT, "q is NULL: this call needs it");
-  BACKWARD(args.k = NULL, INVALID_ARGUMENT, "k is NULL: this call needs it");
-  BACKWARD(args.v = NULL, INVALID_ARGUMENT, "v is NULL: this call needs it");
-  BACKWARD(args.o = NULL, INVALID_ARGUMENT, "o is NULL: this call needs it");
-  BACKWARD(args.lse = NULL, INVALID_ARGUMENT, "lse is NULL: this call needs");
-  BACKWARD(args.d_o = NULL, INVALID_ARGUMENT, "d_o is NULL: this call needs");
-  BACKWARD(args.out_dq = NULL, INVALID_ARGUMENT, "out_dq is NULL: this call");
-  BACKWARD(args.out_dk = NULL, INVALID_ARGUMENT, "out_dk is NULL: this call");
-  BACKWARD(args.out_dv = NULL, INVALID_ARGUMENT, "out_dv is NULL: this call");
-  BACKWARD(args.out_dsinks = given, INVALID_ARGUMENT,
-           "out_dsinks is given and sinks is NULL");
-  BACKWARD(args.sinks = given, OK, "dsinks not wanted");
-  BACKWARD(args.sinks = args.out_dsinks = given, OK, "dsinks wanted");
-  BACKWARD(args.q_segment_ids = (int32_t *)store, INVALID_ARGUMENT,
-           "kv_segment_ids is NULL and q_segment_ids is not");
-  p.B = 0;
-  BACKWARD(args = (pfl_backward_args){.struct_size = sizeof args}, OK, "empty");
-}
-
-static pfl_decode_args valid_decode_args(void) {
-  return (pfl_decode_args){
-      .struct_size = sizeof(pfl_decode_args),
-      .q = store,
-      .k = store,
-      .v = store,
-      .out_o = store,
-  };
-}
-
-#define DECODE(spoil, status, message)                                        \
-  ARGUMENTS(&p, pfl_decode_args, attention_check_decode, valid_decode_args(), \
-            spoil, status, message)
-
-static void test_decode_arguments(void) {
-  pfl_decode d = valid_decode(false);
-  attention_decode_problem p;
-  float *given = (float *)store;
-  CHECK_NEED(!attention_decode_problem_init(&d, &p, NULL));
-  DECODE((void)0, OK, "nothing spoilt");
-  DECODE(args.struct_size = 0, INVALID_ARGUMENT, "struct_size is 0");
-  DECODE(args.q = NULL, INVALID_ARGUMENT, "q is NULL: this call needs it");
-  DECODE(args.k = NULL, INVALID_ARGUMENT, "k is NULL: this call needs it");
-  DECODE(args.v = NULL, INVALID_ARGUMENT, "v is NULL: this call needs it");
-  DECODE(args.out_o = NULL, INVALID_ARGUMENT, "out_o is NULL: this call");
-  DECODE(args.k_scale = given, INVALID_ARGUMENT,
-         "k_scale is given: it must be NULL unless the cache is int8");
-  DECODE(args.v_scale = given, INVALID_ARGUMENT, "v_scale is given: it must");
-  DECODE(args.block_table = (int32_t *)store, INVALID_ARGUMENT,
-         "block_table is given: it must be NULL unless the cache is paged");
-  p.cache_dtype = PFL_DTYPE_I8;
-  DECODE(args.k_scale = given, INVALID_ARGUMENT, "v_scale is NULL: this call");
-  DECODE(args.v_scale = given, INVALID_ARGUMENT, "k_scale is NULL: this call");
-  DECODE(args.k_scale = args.v_scale = given, OK, "both scales");
-}
-
-static void test_lengths(void) {
-  pfl_decode d = valid_decode(false);
-  attention_decode_problem p;
-  CHECK_NEED(!attention_decode_problem_init(&d, &p, NULL));
-  DECODE(args.lengths = ((int32_t[]){0, 12}), OK, "the whole range");
-  DECODE(args.lengths = ((int32_t[]){12, 13}), OUT_OF_RANGE,
-         "lengths[1] is 13: must be 0 to 12");
-  DECODE(args.lengths = ((int32_t[]){-1, 3}), OUT_OF_RANGE,
-         "lengths[0] is -1: must be 0 to 12");
-  DECODE(args.lengths = ((int32_t[]){1, INT32_MIN}), OUT_OF_RANGE,
-         "lengths[1] is -2147483648: must be 0 to 12");
-}
-
-static void test_block_table(void) {
-  pfl_decode d = valid_decode(true);
-  attention_decode_problem p;
-  CHECK_NEED(!attention_decode_problem_init(&d, &p, NULL));
-  const int32_t right[] = {5, 0, 1, 2, 3, 4}, unused[] = {5, 0, -9, 2, 99, 99},
-                low[] = {5, 0, 1, 2, -1, 4}, high[] = {6, 0, 1, 2, 3, 4};
-  DECODE((void)0, INVALID_ARGUMENT, "block_table is NULL: this call needs it");
-  DECODE(args.block_table = right, OK, "every page once");
-  DECODE(args.block_table = high, OUT_OF_RANGE,
-         "block_table[0][0] is 6: must be a page, at least 0 and less than 6");
-  DECODE(args.block_table = low, OUT_OF_RANGE, "block_table[1][1] is -1");
-  DECODE(args.block_table = unused, OUT_OF_RANGE, "block_table[0][2] is -9");
-  DECODE((args.block_table = unused, args.lengths = ((int32_t[]){8, 4})), OK,
-         "entries past the length are not read");
-  DECODE((args.block_table = unused, args.lengths = ((int32_t[]){8, 5})),
-         OUT_OF_RANGE, "block_table[1][1] is 99");
-  DECODE((args.block_table = right, args.lengths = ((int32_t[]){8, 13})),
-         OUT_OF_RANGE, "lengths[1] is 13: must be 0 to 12");
-}
-
 static void test_cost(void) {
   pfl_attention a = valid_attention();
   attention_problem p;
@@ -591,7 +402,5 @@ int main(void) {
                    test_struct_size, test_attention_defaults, test_geometry,
                    test_wide_window_is_open, test_hostile_sizes,
                    test_hostile_decode_sizes, test_decode_rejected,
-                   test_decode_defaults, test_forward_arguments,
-                   test_backward_arguments, test_decode_arguments, test_lengths,
-                   test_block_table, test_cost, test_decode_bytes);
+                   test_decode_defaults, test_cost, test_decode_bytes);
 }
