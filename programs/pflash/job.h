@@ -1,0 +1,34 @@
+/* One `pflash run`: tensors of a file in, an op, tensors of a file out. */
+#ifndef PFLASH_JOB_H
+#define PFLASH_JOB_H
+
+#include "options.h"
+#include "pallas_flash/pallas_flash.h"
+#include "tensor_rules.h"
+
+/* All zero to begin with; job_release whatever came of it. */
+typedef struct cli_job {
+  const cli_options *options;
+  safetensors_file file;
+  tensor_set set;
+  pfl_context *context;
+  float *sinks; /* in F32, whatever the file has; NULL: none */
+  safetensors_tensor outputs[TENSOR_OUTPUTS_MAX];
+  int output_count;
+  double scale;      /* with its default resolved */
+  double work;       /* FLOPs; decode: bytes of cache */
+  double time_ms;    /* of the op */
+  double forward_ms; /* backward without o and lse: of the forward before */
+} cli_job;
+
+/* Makes the context and the outputs and computes. The file has been read and
+ * checked. */
+PFL_NODISCARD pfl_status job_compute(cli_job *job, pfl_error *error);
+
+void job_release(cli_job *job);
+
+/* What was done, on stdout. */
+void job_print(const cli_job *job);
+PFL_NODISCARD pfl_status job_print_json(const cli_job *job, pfl_error *error);
+
+#endif

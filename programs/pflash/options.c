@@ -1,0 +1,266 @@
+#include "options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/threads.h"
+#include "page.h"
+#include "pallas_flash/context.h"
+#include "words.h"
+
+#define WORD(name, word) word,
+static const char *const op_words[] = {OP_LIST(WORD) NULL};
+static const char *const device_words[] = {DEVICE_LIST(WORD) NULL};
+static const char *const isa_words[] = {PFL_ISA_LIST(WORD) NULL};
+static const char *const manual_words[] = {PAGE_STYLE_LIST(WORD) NULL};
+#undef WORD
+
+const char *op_name(op which) { return which ? op_words[which - 1] : ""; }
+
+static void *slot(const cli_option *row, cli_options *options) {
+  return (char *)options + row->slot;
+}
+
+static bool read_choice(const cli_option *row, const char *text,
+                        cli_options *options) {
+  for (int i = 0; row->choices[i]; i++)
+    if (!strcmp(text, row->choices[i])) {
+      *(int *)slot(row, options) = 1 + i;
+      return true;
+    }
+  return false;
+}
+
+static bool read_path(const cli_option *row, const char *text,
+                      cli_options *options) {
+  *(const char **)slot(row, options) = text;
+  return *text != 0;
+}
+
+/* The whole number that `text` starts with; *out_end is what follows it. */
+static bool read_integer(const char *text, int64_t *out_value,
+                         const char **out_end) {
+  char *end;
+  if (!isdigit((unsigned char)text[*text == '-'])) return false;
+  errno = 0;
+  long long value = strtoll(text, &end, 10);
+  *out_value = value;
+  *out_end = end;
+  return !errno;
+}
+
+static bool read_threads(const cli_option *row, const char *text,
+                         cli_options *options) {
+  int64_t value;
+  const char *end;
+  (void)row;
+  if (!read_integer(text, &value, &end) || *end) return false;
+  options->threads = (int)value;
+  return value >= 1 && value <= BASE_THREADS_MAX;
+}
+
+static bool read_window(const cli_option *row, const char *text,
+                        cli_options *options) {
+  const char *end;
+  (void)row;
+  options->windowed = true;
+  return read_integer(text, &options->window_left, &end) && *end++ == ',' &&
+         read_integer(end, &options->window_right, &end) && !*end &&
+         options->window_left >= -1 && options->window_right >= -1;
+}
+
+/* The kernels compute in f32, so a number must be one there: finite, and not
+ * rounded to 0 unless it is 0. */
+static bool read_number(const char *text, double *out_value) {
+  char *end;
+  if (!*text || isspace((unsigned char)*text)) return false;
+  *out_value = strtod(text, &end);
+  double size = fabs(*out_value);
+  return !*end && (size == 0 || (size >= FLT_MIN && size <= FLT_MAX));
+}
+
+static bool read_scale(const cli_option *row, const char *text,
+                       cli_options *options) {
+  (void)row;
+  return read_number(text, &options->scale) && options->scale != 0;
+}
+
+static bool read_softcap(const cli_option *row, const char *text,
+                         cli_options *options) {
+  (void)row;
+  return read_number(text, &options->softcap) && options->softcap >= 0;
+}
+
+#define DIGITS_(number) #number
+#define DIGITS(number) DIGITS_(number)
+#define NONE (1u << COMMAND_NONE)
+#define RUN (1u << COMMAND_RUN)
+#define INFO (1u << COMMAND_INFO)
+#define SLOT(field) offsetof(cli_options, field)
+
+/* In the order in which help tells them. */
+const cli_option option_table[] = {
+    {RUN, "--op", .choices = op_words, .read = read_choice, .slot = SLOT(op),
+     .required = true, .help = "What to compute."},
+    {RUN, "--device", .choices = device_words, .read = read_choice,
+     .slot = SLOT(device), .help = "Where to compute it; cpu if not given."},
+    {RUN, "--in", .argument = "IN.safetensors", .read = read_path,
+     .slot = SLOT(in), .must_be = "a path", .required = true,
+     .help = "The file that holds the tensors to read."},
+    {RUN, "--out", .argument = "OUT.safetensors", .read = read_path,
+     .slot = SLOT(out), .must_be = "a path", .required = true,
+     .help = "The file to write; it appears, or changes, only when all is "
+             "done. It must not be the one that --in names."},
+    {RUN, "--causal", .slot = SLOT(causal),
+     .help = "A query sees no key after its own position: query i of Sq sees "
+             "keys up to i + Sk - Sq. Decode always is causal."},
+    {RUN, "--window", .argument = "LEFT,RIGHT", .read = read_window,
+     .must_be = "LEFT,RIGHT, two integers >= -1",
+     .help = "A query at position p sees keys p - LEFT to p + RIGHT; -1 leaves "
+             "a side open."},
+    {RUN, "--softcap", .argument = "X", .read = read_softcap,
+     .must_be = "a finite number >= 0",
+     .help = "A score s becomes X tanh(s / X); 0, the default, leaves it."},
+    {RUN, "--scale", .argument = "X", .read = read_scale,
+     .must_be = "a finite number other than 0",
+     .help = "What Q K^T is multiplied with; 1 / sqrt(D) if not given."},
+    {RUN, "--threads", .argument = "N", .read = read_threads,
+     .must_be = "an integer from 1 to " DIGITS(BASE_THREADS_MAX),
+     .help = "Threads to compute with, 1 to " DIGITS(
+         BASE_THREADS_MAX) "; one "
+                           "for each CPU that the process may run on if not "
+                           "given. The "
+                           "results do not depend on it."},
+    {RUN, "--isa", .choices = isa_words, .read = read_choice, .slot = SLOT(isa),
+     .help = "The kernels to use; the newest that the CPU has if not given."},
+    {RUN | INFO, "--json", .slot = SLOT(json),
+     .help = "Print one JSON object in place of text."},
+    {NONE, "--manual", .choices = manual_words, .read = read_choice,
+     .slot = SLOT(manual),
+     .help = "Print the whole manual, as text, Markdown or a man page."},
+    {NONE, "--version", .slot = SLOT(version), .help = "Print the version."},
+    {~0u, "--help", .slot = SLOT(help), .help = "Print this help."},
+};
+const int option_count = sizeof option_table / sizeof *option_table;
+
+/* "a, b or c" */
+static void list_choices(const cli_option *row, char *out_text, size_t size) {
+  *out_text = 0;
+  for (int i = 0; row->choices[i]; i++) {
+    const char *between = !i ? "" : row->choices[i + 1] ? ", " : " or ";
+    words_append(out_text, size, "%s%s", between, row->choices[i]);
+  }
+}
+
+void option_argument(const cli_option *row, char *out_text, size_t size) {
+  *out_text = 0;
+  if (row->argument) words_append(out_text, size, " %s", row->argument);
+  for (int i = 0; row->choices && row->choices[i]; i++)
+    words_append(out_text, size, "%c%s", i ? '|' : ' ', row->choices[i]);
+}
+
+static pfl_status raise_value(const cli_option *row, const char *text,
+                              pfl_error *error) {
+  char choices[128];
+  if (row->choices) list_choices(row, choices, sizeof choices);
+  PFL_RAISE(error, INVALID_ARGUMENT, "%s is '%s': must be %s", row->name, text,
+            row->choices ? choices : row->must_be);
+}
+
+static pfl_status raise_unknown(command which, const char *argument,
+                                pfl_error *error) {
+  word_suggestion near = {.word = argument};
+  if (*argument != '-')
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "'%s' is no option: all arguments must be options", argument);
+  for (int i = 0; i < option_count; i++)
+    if (option_is_for(&option_table[i], which))
+      suggest_offer(&near, option_table[i].name);
+  if (near.best)
+    PFL_RAISE(error, INVALID_ARGUMENT, "'%s' is no option: did you mean %s?",
+              argument, near.best);
+  PFL_RAISE(error, INVALID_ARGUMENT, "'%s' is no option", argument);
+}
+
+/* The row of "--name" or "--name=value"; -1 if there is none. */
+static int find_row(command which, const char *argument) {
+  size_t length = strcspn(argument, "=");
+  for (int i = 0; i < option_count; i++) {
+    const cli_option *row = &option_table[i];
+    if (option_is_for(row, which) && strlen(row->name) == length &&
+        !memcmp(row->name, argument, length))
+      return i;
+  }
+  return -1;
+}
+
+/* One option at arguments[*position], which moves on past what was read. */
+static pfl_status parse_row(const cli_option *row, int count,
+                            char *const *arguments, int *position,
+                            cli_options *options, pfl_error *error) {
+  const char *value = strchr(arguments[(*position)++], '=');
+  if (!row->read) {
+    if (value)
+      PFL_RAISE(error, INVALID_ARGUMENT, "%s is '%s': must have no value",
+                row->name, value + 1);
+    *(bool *)slot(row, options) = true;
+    return PFL_STATUS_OK;
+  }
+  if (value) {
+    value++;
+  } else {
+    /* what starts like an option is one; --name=--value says otherwise */
+    if (*position == count || !strncmp(arguments[*position], "--", 2)) {
+      char argument[128];
+      option_argument(row, argument, sizeof argument);
+      PFL_RAISE(error, INVALID_ARGUMENT, "%s has no value: must be %s%s",
+                row->name, row->name, argument);
+    }
+    value = arguments[(*position)++];
+  }
+  if (!row->read(row, value, options)) return raise_value(row, value, error);
+  return PFL_STATUS_OK;
+}
+
+static pfl_status check_required(command which, uint64_t given,
+                                 pfl_error *error) {
+  for (int i = 0; i < option_count; i++) {
+    const cli_option *row = &option_table[i];
+    char argument[128];
+    if (!row->required || !option_is_for(row, which) || given >> i & 1)
+      continue;
+    option_argument(row, argument, sizeof argument);
+    PFL_RAISE(error, INVALID_ARGUMENT, "%s is missing: must be %s%s", row->name,
+              row->name, argument);
+  }
+  return PFL_STATUS_OK;
+}
+
+pfl_status options_parse(command which, int count, char *const *arguments,
+                         cli_options *out_options, pfl_error *error) {
+  uint64_t given = 0;
+  cli_options options = {0};
+  for (int position = 0; position < count;) {
+    int i = find_row(which, arguments[position]);
+    if (i < 0) return raise_unknown(which, arguments[position], error);
+    if (given >> i & 1)
+      PFL_RAISE(error, INVALID_ARGUMENT,
+                "%s is given twice: must be given once", option_table[i].name);
+    given |= (uint64_t)1 << i;
+    PFL_TRY(parse_row(&option_table[i], count, arguments, &position, &options,
+                      error));
+    if (options.help || options.version) {
+      *out_options = options;
+      return PFL_STATUS_OK;
+    }
+  }
+  PFL_TRY(check_required(which, given, error));
+  *out_options = options;
+  return PFL_STATUS_OK;
+}

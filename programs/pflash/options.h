@@ -1,0 +1,80 @@
+/* The options: one table, which the parser, --help and the manual read. */
+#ifndef PFLASH_OPTIONS_H
+#define PFLASH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "commands.h"
+
+/* X(NAME, name on the command line). */
+#define OP_LIST(X)        \
+  X(FORWARD, "forward")   \
+  X(BACKWARD, "backward") \
+  X(DECODE, "decode")
+
+typedef enum op {
+  OP_NONE,
+#define OP_ENUM(name, word) OP_##name,
+  OP_LIST(OP_ENUM)
+#undef OP_ENUM
+} op;
+
+const char *op_name(op which);
+
+/* X(NAME, name on the command line). */
+#define DEVICE_LIST(X) X(CPU, "cpu")
+
+/* What was asked for. All zero: nothing was. A choice is 1 + its place in its
+ * list, as the enums op, pfl_isa and page_style are; the strings are argv's. */
+typedef struct cli_options {
+  bool help, version;
+  int manual;
+  int op, device, isa;
+  const char *in, *out;
+  bool causal, windowed;
+  int64_t window_left, window_right;
+  double softcap, scale;
+  int threads;
+  bool json;
+} cli_options;
+
+typedef struct cli_option cli_option;
+
+/* Reads `text` into the options; false if it is not what it must be. */
+typedef bool option_read_fn(const cli_option *row, const char *text,
+                            cli_options *options);
+
+/* A row of the table. */
+struct cli_option {
+  unsigned commands;          /* bits 1 << COMMAND_..., of those that take it */
+  const char *name;           /* "--op" */
+  const char *const *choices; /* the words it may be, up to NULL; or NULL */
+  const char *argument;       /* "X", unless there are choices */
+  option_read_fn *read;       /* NULL: a flag, a bool at `slot` */
+  size_t slot;                /* offset in cli_options, where `read` needs it */
+  const char *must_be;        /* "a finite number", unless there are choices */
+  bool required;
+  const char *help;
+};
+
+extern const cli_option option_table[];
+extern const int option_count;
+
+static inline bool option_is_for(const cli_option *row, command which) {
+  return row->commands >> which & 1;
+}
+
+/* What follows the name: " X" or " a|b|c", or "" for a flag. */
+void option_argument(const cli_option *row, char *out_text, size_t size);
+
+/* Reads the arguments after the command's name, up to --help, --version or
+ * their end. INVALID_ARGUMENT names the option, what it was and what it must
+ * be. */
+PFL_NODISCARD pfl_status options_parse(command which, int count,
+                                       char *const *arguments,
+                                       cli_options *out_options,
+                                       pfl_error *error);
+
+#endif

@@ -1,0 +1,61 @@
+/* pflash run: reads, checks, computes, writes, tells. */
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "job.h"
+
+/* The results would take the place of what they were made from. */
+static pfl_status check_paths_differ(const cli_options *options,
+                                     pfl_error *error) {
+  struct stat in, out;
+  if (!stat(options->in, &in) && !stat(options->out, &out) &&
+      in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "--out is '%s': must be another file than --in", options->out);
+  return PFL_STATUS_OK;
+}
+
+/* What can be told of the output before the work is done: whether a file can
+ * be begun there. It leaves no trace. */
+static pfl_status check_output(const char *path, pfl_error *error) {
+  base_output output;
+  PFL_TRY(base_output_begin(path, &output, error));
+  (void)!base_output_end(&output, PFL_STATUS_CANCELLED, NULL);
+  return PFL_STATUS_OK;
+}
+
+/* Puts the option before a message about its file. */
+static pfl_status name_option(const char *option, pfl_status status,
+                              pfl_error *error) {
+  if (!status) return status;
+  pfl_error inner = *error;
+  return base_error_set(error, status, "%s: %.480s", option, inner.message);
+}
+
+static pfl_status do_job(cli_job *job, pfl_error *error) {
+  const cli_options *options = job->options;
+  pfl_allocator allocator = {0};
+  PFL_TRY(name_option("--out", check_output(options->out, error), error));
+  PFL_TRY(name_option(
+      "--in", safetensors_read(options->in, &allocator, &job->file, error),
+      error));
+  PFL_TRY(tensors_check(&job->file, (op)options->op, &job->set, error));
+  PFL_TRY(job_compute(job, error));
+  PFL_TRY(name_option(
+      "--out",
+      safetensors_write(options->out, job->outputs, job->output_count, error),
+      error));
+  if (options->json) return job_print_json(job, error);
+  job_print(job);
+  return PFL_STATUS_OK;
+}
+
+int run_command(const cli_options *options) {
+  cli_job job = {.options = options};
+  pfl_error error;
+  if (check_paths_differ(options, &error))
+    return print_misuse(COMMAND_RUN, &error);
+  pfl_status status = do_job(&job, &error);
+  job_release(&job);
+  return status ? print_failure(COMMAND_RUN, &error) : EXIT_DONE;
+}
