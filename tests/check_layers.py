@@ -28,7 +28,7 @@ LAYERS = {
             "attention", "base"],
     "bench": ["api", "schedule", "sim", "pjrt", "xla", "kernels", "mosaic",
               "cpu", "attention", "base"],
-    "pflash": ["bench", "base"],  # programs/pflash
+    "pflash": ["bench", "attention", "base"],  # programs/pflash
 }
 LINES_MAX = 700
 LINES_WARN = 600
