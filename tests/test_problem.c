@@ -336,6 +336,10 @@ static void test_decode_rejected(void) {
                 "cache_length is 12 and page_length 4: one must be positive");
   REJECT_DECODE(false, d.page_count = 4,
                 "page_count is 4 and pages_per_sequence 0: both must be 0");
+  REJECT_DECODE(false,
+                (d.cache_length = INT64_MAX / 8 / 2, d.head_dim = 1,
+                 d.cache_dtype = PFL_DTYPE_I8),
+                "k_scale is too large");
   REJECT_DECODE(true, d.page_length = 0,
                 "cache_length is 0 and page_length 0: one must be positive");
   REJECT_DECODE(true, d.page_length = -1, "page_length is -1: must be at lea");

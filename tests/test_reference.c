@@ -44,6 +44,8 @@ static void test_by_hand(void) {
   /* p = 1/8, 2/8, 5/8; with a sink of 8 that is halved */
   check_example(&p, k, v, NULL, 20, ln8);
   check_example(&p, k, v, &ln8, 10, 2.7725887222397811);
+  /* a sink that outweighs every key: p is e^-998 and less */
+  check_example(&p, k, v, &(double){1000}, 0, 1000);
   /* the running maximum: first, in between, last; 1000 + ln 2 */
   check_example(&p, (double[]){1000, -1000, 1000}, v, NULL, 16,
                 1000.69314718055994531);
