@@ -122,6 +122,8 @@ static void test_extremes(void) {
   CHECK(base_f32_to_f16(0x1p-24f) == 1, "the smallest f16");
   CHECK(base_f32_to_bf16(3.4028235e38f) == 0x7f80, "FLT_MAX rounds up");
   CHECK(base_f32_to_bf16(0x1p-133f) == 1, "the smallest bf16");
+  CHECK(base_f32_bits(base_f16_to_f32(0x7c01)) == 0x7fc02000,
+        "a signalling NaN becomes a quiet one, as F16C has it");
   for (int i = 0; i < FORMATS; i++)
     CHECK(
         is_nan(&formats[i], formats[i].narrow(base_f32_from_bits(0x7f800001))),
