@@ -278,7 +278,8 @@ static void test_hostile_sizes(void) {
       CHECK(keys.begin == 0, "open, yet from %lld", (long long)keys.begin);
     CHECK(isfinite(attention_backward_flops(&p)), "FLOPs");
   }
-  CHECK(accepted > 1000, "only %d accepted", accepted);
+  /* some 6,600 are */
+  CHECK(accepted > 100, "only %d accepted", accepted);
 }
 
 static void test_hostile_decode_sizes(void) {
@@ -303,7 +304,8 @@ static void test_hostile_decode_sizes(void) {
     attention_visible_keys(p.window, first + p.T - 1, p.Smax);
     CHECK(isfinite(attention_decode_bytes(&p, NULL)), "bytes");
   }
-  CHECK(accepted > 1000, "only %d accepted", accepted);
+  /* some 1,080 are */
+  CHECK(accepted > 100, "only %d accepted", accepted);
 }
 
 #define REJECT_DECODE(paged, spoil, message)                                 \
