@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Makes the corpora that the fuzz targets start from: corpus/safetensors and
+corpus/json beside this file. The files are kept with the sources; this says how
+they were made, and python3 make_corpus.py makes the same again.
+
+A name says what is in a file: good_ ones are read, bad_ ones are refused, and
+replaying them checks that.
+"""
+import json
+import pathlib
+import struct
+
+HERE = pathlib.Path(__file__).resolve().parent / "corpus"
+
+
+def entry(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def safetensors(header, data=b"", size=None):
+    """`header`: what to write as JSON, or the very bytes."""
+    if not isinstance(header, bytes):
+        header = json.dumps(header, separators=(",", ":"),
+                            ensure_ascii=False).encode()
+    return struct.pack("<Q", len(header) if size is None else size) + header + data
+
+
+def one(dtype, shape, begin, end, data=b""):
+    return safetensors({"q": entry(dtype, shape, begin, end)}, data)
+
+
+def nested(depth):
+    return b"[" * depth + b"]" * depth
+
+
+F32 = struct.pack("<6f", 1, -2, 3.5, float("inf"), 0, 1e-40)
+QKV = {"q": entry("F32", [1, 1, 2, 3], 0, 24),
+       "k": entry("BF16", [1, 1, 3, 2], 24, 36),
+       "v": entry("F16", [2], 36, 40)}
+Q_AND_K = b'{"q":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},' \
+          b'"%s":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}'
+
+SAFETENSORS = {
+    "good_no_tensors": safetensors({}),
+    "good_padded": safetensors(b"{}      "),
+    "good_metadata": safetensors({"__metadata__": {"format": "pt", "": "\n"}}),
+    "good_one": one("F32", [2, 3], 0, 24, F32),
+    "good_three": safetensors(QKV, bytes(range(40))),
+    "good_other_order": safetensors(dict(reversed(QKV.items())),
+                                    bytes(range(40))),
+    "good_decode": safetensors({"lengths": entry("I32", [2], 0, 8),
+                                "k": entry("I8", [1, 1, 2, 4], 8, 16),
+                                "k_scale": entry("F32", [1, 1, 2], 16, 24)},
+                               bytes(24)),
+    "good_scalar": one("F32", [], 0, 4, F32[:4]),
+    "good_empty_tensors": safetensors({"a": entry("F32", [0], 0, 0),
+                                       "b": entry("I8", [3], 0, 3),
+                                       "c": entry("F64", [4, 0, 2], 3, 3)},
+                                      b"abc"),
+    "good_rank_8": one("I8", [1, 1, 2, 1, 1, 2, 1, 1], 0, 4, b"abcd"),
+    "good_dtypes": safetensors({"a": entry("F64", [1], 0, 8),
+                                "b": entry("BOOL", [1], 8, 9),
+                                "c": entry("F8_E4M3", [3], 9, 12),
+                                "d": entry("F4", [8], 12, 16),
+                                "e": entry("I64", [], 16, 24)}, bytes(24)),
+    "good_new_dtype": one("F128", [2], 0, 32, bytes(32)),
+    "good_names": safetensors(
+        b'{"\\u20ac\\ud83d\\ude00":{"dtype":"I8","shape":[],"data_offsets":'
+        b'[0,1]},"":{"dtype":"I8","shape":[],"data_offsets":[1,2]}}', b"ab"),
+    "good_spaces": safetensors(
+        b'{ "q" : { "dtype" : "I8" ,\n"shape" : [ 2 ] ,\t"data_offsets"'
+        b' : [ 0 , 2 ] } }\r\n', b"ab"),
+    "bad_empty": b"",
+    "bad_seven_bytes": bytes(7),
+    "bad_size_only": bytes(8),
+    "bad_size_2_63": safetensors({}, size=1 << 63),
+    "bad_size_all_ones": safetensors({}, size=(1 << 64) - 1),
+    "bad_size_over_limit": safetensors({}, size=100_000_001),
+    "bad_size_over_file": safetensors({}, size=3),
+    "bad_size_under_header": safetensors({"q": entry("I8", [0], 0, 0)}, size=20),
+    "bad_not_json": safetensors(b"{tensors}"),
+    "bad_array": safetensors([]),
+    "bad_leading_space": safetensors(b" {}"),
+    "bad_deep": safetensors(b'{"q":' + nested(100) + b"}"),
+    "bad_same_name": safetensors(Q_AND_K % b"q", b"ab"),
+    "bad_same_name_escaped": safetensors(Q_AND_K % b"\\u0071", b"ab"),
+    "bad_name_nul": safetensors(Q_AND_K % b"k\\u0000", b"ab"),
+    "bad_name_not_utf8": safetensors(Q_AND_K % b"\xff", b"ab"),
+    "bad_name_surrogate": safetensors(Q_AND_K % b"\\udc00", b"ab"),
+    "bad_metadata_number": safetensors({"__metadata__": {"a": 1}}),
+    "bad_no_shape": safetensors({"q": {"dtype": "I8", "data_offsets": [0, 0]}}),
+    "bad_fourth_key": safetensors({"q": entry("I8", [0], 0, 0) | {"x": 0}}),
+    "bad_dtype_number": one(8, [1], 0, 1, b"a"),
+    "bad_shape_negative": one("I8", [-1, -1], 0, 1, b"a"),
+    "bad_shape_fraction": one("I8", [1.0], 0, 1, b"a"),
+    "bad_shape_overflow": one("I8", [1 << 32, 1 << 32], 0, 0),
+    "bad_shape_huge": one("I8", [1 << 64], 0, 0),
+    "bad_rank_9": one("I8", [1] * 9, 0, 1, b"a"),
+    "bad_offsets_reversed": one("I8", [1], 1, 0, b"a"),
+    "bad_offsets_negative": one("I8", [1], -1, 0, b"a"),
+    "bad_offsets_outside": one("F32", [2, 3], 0, 24, F32[:-1]),
+    "bad_bytes": one("F32", [2, 3], 0, 12, F32[:12]),
+    "bad_hole": safetensors({"q": entry("I8", [1], 0, 1),
+                             "k": entry("I8", [1], 2, 3)}, b"abc"),
+    "bad_overlap": safetensors({"q": entry("I8", [2], 0, 2),
+                                "k": entry("I8", [2], 1, 3)}, b"abc"),
+    "bad_rest": one("I8", [1], 0, 1, b"ab"),
+}
+
+JSON = {
+    "good_kinds": b'{"a":[null,true,false,-0,1,-2.5e-3,"x",{},[]]}',
+    "good_pretty": json.dumps({"rows": [{"op": "forward", "time_us": 12.5}],
+                               "device": "cpu"}, indent=2).encode() + b"\n",
+    "good_strings": b'["\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000\\u20ac\\ud83d\\ude00"'
+                    b',"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"]',
+    "good_numbers": b"[9223372036854775807,-9223372036854775808,"
+                    b"18446744073709551615,5e-324,1.7976931348623157e308]",
+    "good_deep": nested(64),
+    "bad_deep": nested(65),
+    "bad_comma": b'{"a":1,}',
+    "bad_repeated_key": b'{"a":{"b":1},"b":2,"a":3}',
+    "bad_surrogate": b'"\\ud83d\\u0041"',
+    "bad_number": b"[1,01]",
+    "bad_range": b"-1e400",
+    "bad_rest": b"{}{}",
+    "bad_unfinished": b'{"a":[1,{"b":"c',
+}
+
+
+def write(folder, files, ending):
+    (HERE / folder).mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (HERE / folder / (name + ending)).write_bytes(data)
+
+
+write("safetensors", SAFETENSORS, ".safetensors")
+write("json", JSON, ".json")
