@@ -7,6 +7,9 @@
 #include "cpu/kernels.h"
 #include "cpu/vector_math.h"
 
+#ifndef PREFETCH_AHEAD
+#define PREFETCH_AHEAD 8192
+#endif
 #define INLINE static inline __attribute__((always_inline))
 
 #define PRODUCT_NAME product_f32
@@ -50,21 +53,23 @@ static void mask_segments(float *scores, int64_t keys, const int32_t *key_ids,
 /* Softmax of the columns i .. i + 4 LANES; P goes back into the scores. */
 INLINE void softmax_columns(const cpu_softmax *x, int i, const int vectors) {
   vf m[4], sum[4], before[4];
-  VF_UNROLL for (int v = 0; v < vectors; v++) {
+  VF_UNROLL
+  for (int v = 0; v < vectors; v++) {
     before[v] = m[v] = vf_load(x->m + i + v * LANES);
     sum[v] = vf_zero();
   }
-  for (int64_t j = 0; j < x->keys; j++)
-    VF_UNROLL for (int v = 0; v < vectors; v++) m[v] =
-        vf_max(m[v], vf_load(x->scores + j * CPU_PANEL + i + v * LANES));
-  for (int64_t j = 0; j < x->keys; j++)
-    VF_UNROLL for (int v = 0; v < vectors; v++) {
-      float *s = x->scores + j * CPU_PANEL + i + v * LANES;
-      vf p = vf_exp2(vf_sub(vf_load(s), m[v]));
-      sum[v] = vf_add(sum[v], p);
-      vf_store(s, p);
-    }
-  VF_UNROLL for (int v = 0; v < vectors; v++) {
+  for (int64_t j = 0; j < x->keys; j++) VF_UNROLL
+  for (int v = 0; v < vectors; v++)
+    m[v] = vf_max(m[v], vf_load(x->scores + j * CPU_PANEL + i + v * LANES));
+  for (int64_t j = 0; j < x->keys; j++) VF_UNROLL
+  for (int v = 0; v < vectors; v++) {
+    float *s = x->scores + j * CPU_PANEL + i + v * LANES;
+    vf p = vf_exp2(vf_sub(vf_load(s), m[v]));
+    sum[v] = vf_add(sum[v], p);
+    vf_store(s, p);
+  }
+  VF_UNROLL
+  for (int v = 0; v < vectors; v++) {
     int at = i + v * LANES;
     vf rescale = vf_exp2(vf_sub(before[v], m[v]));
     vf_store(x->rescale + at, rescale);
@@ -147,22 +152,45 @@ INLINE vf load_tail(const void *array, pfl_dtype dtype, int64_t index,
   return load_as(padded, dtype, 0);
 }
 
+/* Asks for `bytes` bytes that come PREFETCH_AHEAD after `at`, line after line:
+ * rows that are taken several at once, or in strips, make no pattern that a
+ * hardware prefetcher follows. */
+INLINE void prefetch(const char *at, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64)
+    _mm_prefetch(at + PREFETCH_AHEAD + i, _MM_HINT_T0);
+}
+
+INLINE const char *element_at(const cpu_rows *x, pfl_dtype dtype,
+                              int64_t index) {
+  int64_t size = dtype == PFL_DTYPE_F32 ? 4 : dtype == PFL_DTYPE_I8 ? 1 : 2;
+  return (const char *)x->x + index * size;
+}
+
 /* Scores of `keys` rows of x, from row j on, against `rows` rows of q. */
 INLINE void scores_tile(const cpu_rows *x, pfl_dtype dtype, int64_t j,
                         int64_t r, const int keys, const int rows) {
   vf sum[ROW_QUERIES][ROW_KEYS];
-  VF_UNROLL for (int q = 0; q < rows; q++)
-      VF_UNROLL for (int k = 0; k < keys; k++) sum[q][k] = vf_zero();
+  VF_UNROLL
+  for (int q = 0; q < rows; q++) VF_UNROLL
+  for (int k = 0; k < keys; k++) sum[q][k] = vf_zero();
   const float *q_rows = x->q_or_acc + r * x->q_row;
   int64_t full = x->width / LANES * LANES, left = x->width - full;
+  const char *ahead = element_at(x, dtype, j * x->width);
   for (int64_t d = 0; d < full; d += LANES) {
     vf kv[ROW_KEYS];
-    VF_UNROLL for (int k = 0; k < keys; k++) kv[k] =
-        load_as(x->x, dtype, (j + k) * x->width + d);
-    VF_UNROLL for (int q = 0; q < rows; q++) {
+    VF_UNROLL
+    for (int k = 0; k < keys; k++)
+      kv[k] = load_as(x->x, dtype, (j + k) * x->width + d);
+    if (r == 0) {
+      int64_t bytes = element_at(x, dtype, keys * LANES) - (const char *)x->x;
+      prefetch(ahead, bytes);
+      ahead += bytes;
+    }
+    VF_UNROLL
+    for (int q = 0; q < rows; q++) {
       vf qv = vf_load(q_rows + q * x->q_row + d);
-      VF_UNROLL for (int k = 0; k < keys; k++) sum[q][k] =
-          vf_fma(qv, kv[k], sum[q][k]);
+      VF_UNROLL
+      for (int k = 0; k < keys; k++) sum[q][k] = vf_fma(qv, kv[k], sum[q][k]);
     }
   }
   if (left)
@@ -172,7 +200,8 @@ INLINE void scores_tile(const cpu_rows *x, pfl_dtype dtype, int64_t j,
         sum[q][k] =
             vf_fma(vf_load(q_rows + q * x->q_row + full), kv, sum[q][k]);
     }
-  VF_UNROLL for (int q = 0; q < rows; q++) {
+  VF_UNROLL
+  for (int q = 0; q < rows; q++) {
     float *s = x->s + (r + q) * x->s_row + j;
     if (keys == 4)
       _mm_storeu_ps(s, _mm_mul_ps(_mm_set1_ps(x->alpha), vf_sum4(sum[q])));
@@ -201,33 +230,45 @@ INLINE void scores(const cpu_rows *x, pfl_dtype dtype) {
 INLINE void accumulate_tile(const cpu_rows *x, pfl_dtype dtype, int64_t j,
                             int64_t keys, int64_t r, int64_t d, const int rows,
                             const int vectors, int64_t tail) {
-  vf sum[ROW_QUERIES][4];
+  vf sum[ROW_QUERIES][8];
   float *acc = x->q_or_acc + r * x->q_row + d;
-  VF_UNROLL for (int q = 0; q < rows; q++)
-      VF_UNROLL for (int v = 0; v < vectors; v++) sum[q][v] =
-          vf_load(acc + q * x->q_row + v * LANES);
+  VF_UNROLL
+  for (int q = 0; q < rows; q++) VF_UNROLL
+  for (int v = 0; v < vectors; v++)
+    sum[q][v] = vf_load(acc + q * x->q_row + v * LANES);
   const float *p = x->s + r * x->s_row + j;
   for (int64_t k = 0; k < keys; k++) {
-    vf xv[4];
-    VF_UNROLL for (int v = 0; v < vectors; v++) {
+    vf xv[8];
+    if (r == 0 && d == 0) {
+      const char *row = element_at(x, dtype, (j + k) * x->width);
+      prefetch(row, element_at(x, dtype, (j + k + 1) * x->width) - row);
+    }
+    VF_UNROLL
+    for (int v = 0; v < vectors; v++) {
       int64_t index = (j + k) * x->width + d + v * LANES;
       xv[v] = tail ? load_tail(x->x, dtype, index, tail)
                    : load_as(x->x, dtype, index);
     }
-    VF_UNROLL for (int q = 0; q < rows; q++) {
+    VF_UNROLL
+    for (int q = 0; q < rows; q++) {
       vf pv = vf_set(p[q * x->s_row + k]);
-      VF_UNROLL for (int v = 0; v < vectors; v++) sum[q][v] =
-          vf_fma(pv, xv[v], sum[q][v]);
+      VF_UNROLL
+      for (int v = 0; v < vectors; v++)
+        sum[q][v] = vf_fma(pv, xv[v], sum[q][v]);
     }
   }
-  VF_UNROLL for (int q = 0; q < rows; q++)
-      VF_UNROLL for (int v = 0; v < vectors; v++)
-          vf_store(acc + q * x->q_row + v * LANES, sum[q][v]);
+  VF_UNROLL
+  for (int q = 0; q < rows; q++) VF_UNROLL
+  for (int v = 0; v < vectors; v++)
+    vf_store(acc + q * x->q_row + v * LANES, sum[q][v]);
 }
 
 INLINE void accumulate_rows(const cpu_rows *x, pfl_dtype dtype, int64_t j,
                             int64_t keys, int64_t r, const int rows) {
   int64_t d = 0;
+  if (rows == 2)
+    for (; d + 8 * LANES <= x->width; d += 8 * LANES)
+      accumulate_tile(x, dtype, j, keys, r, d, rows, 8, 0);
   for (; d + 4 * LANES <= x->width; d += 4 * LANES)
     accumulate_tile(x, dtype, j, keys, r, d, rows, 4, 0);
   for (; d + LANES <= x->width; d += LANES)
@@ -241,8 +282,10 @@ INLINE void accumulate(const cpu_rows *x, pfl_dtype dtype) {
   enum { KEYS = 16 };
   for (int64_t j = 0; j < x->rows; j += KEYS) {
     int64_t keys = x->rows - j < KEYS ? x->rows - j : KEYS, r = 0;
-    for (; r + ROW_QUERIES <= x->q_rows; r += ROW_QUERIES)
-      accumulate_rows(x, dtype, j, keys, r, ROW_QUERIES);
+    if (dtype != PFL_DTYPE_F32)
+      for (; r + ROW_QUERIES <= x->q_rows; r += ROW_QUERIES)
+        accumulate_rows(x, dtype, j, keys, r, ROW_QUERIES);
+    for (; r + 2 <= x->q_rows; r += 2) accumulate_rows(x, dtype, j, keys, r, 2);
     for (; r < x->q_rows; r++) accumulate_rows(x, dtype, j, keys, r, 1);
   }
 }
