@@ -7,7 +7,8 @@
 #include "tensor_rules.h"
 #include "words.h"
 
-static const char summary[] = "attention as on a TPU, natively on the CPU";
+static const char summary[] =
+    "exact attention on the CPU: forward, backward, decode";
 
 /* Up to three paragraphs. */
 static const char *const descriptions[COMMAND_COUNT][3] = {

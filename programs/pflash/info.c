@@ -78,7 +78,7 @@ static void print_info(const machine_info *info) {
 
 static pfl_status print_info_json(const machine_info *info, pfl_error *error) {
   base_text text = {0};
-  json_writer json = {.text = &text, .pretty = true};
+  json_writer json = {.text = &text};
   json_begin_object(&json, NULL);
   json_write_string(&json, "version", pfl_version());
   json_write_string(&json, "cpu", info->machine.cpu);

@@ -97,7 +97,7 @@ static pfl_status widen_sinks(cli_job *job, pfl_error *error) {
   int64_t heads = job->set.sizes[SIZE_Hq];
   job->sinks = base_allocate(&allocator, (size_t)heads * sizeof *job->sinks);
   if (!job->sinks)
-    PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for tensor 'sinks' in F32");
+    PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for tensor \"sinks\" in F32");
   for (int64_t h = 0; h < heads; h++)
     job->sinks[h] = base_element_get(tensor->data, tensor->dtype, h);
   return PFL_STATUS_OK;

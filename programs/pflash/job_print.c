@@ -72,7 +72,7 @@ static void write_tensors(json_writer *json, const char *key,
 
 static void write_scoring(json_writer *json, const cli_job *job) {
   const cli_options *options = job->options;
-  json_write_bool(json, "causal", options->causal);
+  json_write_bool(json, "causal", options->causal || options->op == OP_DECODE);
   if (options->windowed) {
     json_begin_array(json, "window");
     json_write_int64(json, NULL, options->window_left);
@@ -101,7 +101,7 @@ static void write_times(json_writer *json, const cli_job *job) {
 
 pfl_status job_print_json(const cli_job *job, pfl_error *error) {
   base_text text = {0};
-  json_writer json = {.text = &text, .pretty = true};
+  json_writer json = {.text = &text};
   json_begin_object(&json, NULL);
   json_write_string(&json, "op", op_name((op)job->options->op));
   write_scoring(&json, job);

@@ -125,10 +125,10 @@ const cli_option option_table[] = {
      .help = "A query at position p sees keys p - LEFT to p + RIGHT; -1 leaves "
              "a side open."},
     {RUN, "--softcap", .argument = "X", .read = read_softcap,
-     .must_be = "a finite number >= 0",
+     .must_be = "a finite number >= 0 that F32 can hold",
      .help = "A score s becomes X tanh(s / X); 0, the default, leaves it."},
     {RUN, "--scale", .argument = "X", .read = read_scale,
-     .must_be = "a finite number other than 0",
+     .must_be = "a finite number other than 0 that F32 can hold",
      .help = "What Q K^T is multiplied with; 1 / sqrt(D) if not given."},
     {RUN, "--threads", .argument = "N", .read = read_threads,
      .must_be = "an integer from 1 to " DIGITS(BASE_THREADS_MAX),

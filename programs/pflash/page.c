@@ -65,14 +65,18 @@ static void put_words(cli_page *page, int indent, const char *text) {
   end_line(page);
 }
 
+#define ORIGIN \
+  "Written by test_cli.py --rewrite from the tables in programs/pflash."
+
 void page_title(cli_page *page, const char *name, const char *summary) {
   switch (page->style) {
     case PAGE_MARKDOWN:
-      fprintf(page->file, "# %s\n\n", name);
+      fprintf(page->file, "<!-- " ORIGIN " -->\n# %s\n\n", name);
       put_words(page, 0, summary);
       break;
     case PAGE_MAN:
-      fprintf(page->file, ".TH \"%s\" 1\n.SH NAME\n%s \\- ", name, name);
+      fprintf(page->file, ".\\\" " ORIGIN "\n.TH \"%s\" 1\n.SH NAME\n%s \\- ",
+              name, name);
       put_words(page, 0, summary);
       break;
     default: break;

@@ -159,7 +159,7 @@ static pfl_status raise_tensor(const tensor_check *check,
                                const char *must_be) {
   char described[256];
   tensor_describe(tensor, described, sizeof described);
-  PFL_RAISE(check->error, INVALID_ARGUMENT, "tensor '%s' is %s: must be %s",
+  PFL_RAISE(check->error, INVALID_ARGUMENT, "tensor \"%s\" is %s: must be %s",
             tensor->name, described, must_be);
 }
 
@@ -226,14 +226,14 @@ static pfl_status check_size(tensor_check *check, const tensor_rule *rule,
   if (size != *bound)
     snprintf(must_be, sizeof must_be, "%s with %s = %" PRId64 ", as in %s",
              shape, tensor_size_name(which), *bound, check->bound_by[which]);
-  else if (size > most)
-    snprintf(must_be, sizeof must_be, "%s with %s from %" PRId64 " to %" PRId64,
-             shape, tensor_size_name(which), least, most);
-  else if (size < least)
+  else if (size >= least && size <= most)
+    return PFL_STATUS_OK;
+  else if (most == INT64_MAX)
     snprintf(must_be, sizeof must_be, "%s with %s at least %" PRId64, shape,
              tensor_size_name(which), least);
   else
-    return PFL_STATUS_OK;
+    snprintf(must_be, sizeof must_be, "%s with %s from %" PRId64 " to %" PRId64,
+             shape, tensor_size_name(which), least, most);
   return raise_tensor(check, tensor, must_be);
 }
 
@@ -255,7 +255,7 @@ static pfl_status check_heads(const tensor_check *check) {
   int64_t Hq = check->set->sizes[SIZE_Hq], Hkv = check->set->sizes[SIZE_Hkv];
   if (Hkv ? Hq % Hkv == 0 : Hq == 0) return PFL_STATUS_OK;
   PFL_RAISE(check->error, INVALID_ARGUMENT,
-            "tensor '%s' has %" PRId64 " heads and '%s' has %" PRId64
+            "tensor \"%s\" has %" PRId64 " heads and \"%s\" has %" PRId64
             ": Hq, of q, must be a multiple of Hkv",
             check->bound_by[SIZE_Hq], Hq, check->bound_by[SIZE_Hkv], Hkv);
 }
@@ -268,19 +268,19 @@ static pfl_status check_presence(const tensor_check *check,
   bool scaled = check->set->cache_dtype == PFL_DTYPE_I8;
   if (!present && rule->use == USE_NEEDED)
     PFL_RAISE(check->error, INVALID_ARGUMENT,
-              "tensor '%s' is missing: %s needs it", rule->name, form);
+              "tensor \"%s\" is missing: %s needs it", rule->name, form);
   if (!present && rule->use == USE_I8 && scaled)
     PFL_RAISE(check->error, INVALID_ARGUMENT,
-              "tensor '%s' is missing: an I8 cache needs it", rule->name);
+              "tensor \"%s\" is missing: an I8 cache needs it", rule->name);
   if (present && rule->use == USE_I8 && !scaled)
     PFL_RAISE(check->error, INVALID_ARGUMENT,
-              "tensor '%s' is given and the cache is %s: it must be I8, or "
-              "'%s' left out",
+              "tensor \"%s\" is given and the cache is %s: it must be I8, or "
+              "\"%s\" left out",
               rule->name, base_dtype_file_name(check->set->cache_dtype),
               rule->name);
   if (!present && other)
     PFL_RAISE(check->error, INVALID_ARGUMENT,
-              "tensor '%s' is missing and '%s' is given: both must be, or "
+              "tensor \"%s\" is missing and \"%s\" is given: both must be, or "
               "neither",
               rule->name, rule->with);
   return PFL_STATUS_OK;
@@ -314,7 +314,7 @@ static pfl_status raise_extra(const tensor_check *check, const char *name) {
   base_quote(name, strlen(name), quote);
   if (near.best)
     PFL_RAISE(check->error, INVALID_ARGUMENT,
-              "tensor %s is none that %s reads: did you mean '%s'?", quote,
+              "tensor %s is none that %s reads: did you mean \"%s\"?", quote,
               tensor_form_text(form), near.best);
   PFL_RAISE(check->error, INVALID_ARGUMENT,
             "tensor %s is none that %s reads: must be one of %s", quote,
@@ -370,7 +370,7 @@ static pfl_status make_output(const tensor_set *set, const tensor_rule *rule,
   if (!tensor.data) {
     char described[256];
     tensor_describe(&tensor, described, sizeof described);
-    PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for tensor '%s', %s",
+    PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for tensor \"%s\", %s",
               rule->name, described);
   }
   *out_tensor = tensor;
