@@ -23,24 +23,23 @@ static inline __m512i pair(vf low, vf high) {
 static void softmax_bf16(const cpu_softmax *x) {
   enum { VECTORS = CPU_PANEL / LANES };
   vf m[VECTORS], sum[VECTORS], before[VECTORS];
-  VF_UNROLL
   for (int v = 0; v < VECTORS; v++) {
     before[v] = m[v] = vf_load(x->m + v * LANES);
     sum[v] = vf_zero();
   }
-  for (int64_t j = 0; j < x->keys; j++) VF_UNROLL
-  for (int v = 0; v < VECTORS; v++)
-    m[v] = vf_max(m[v], vf_load(x->scores + j * CPU_PANEL + v * LANES));
-  for (int64_t j = 0; j < x->keys; j += 2) VF_UNROLL
-  for (int v = 0; v < VECTORS; v++) {
-    const float *s = x->scores + j * CPU_PANEL + v * LANES;
-    vf low = vf_exp2(vf_sub(vf_load(s), m[v])), high = vf_zero();
-    if (j + 1 < x->keys) high = vf_exp2(vf_sub(vf_load(s + CPU_PANEL), m[v]));
-    sum[v] = vf_add(sum[v], vf_add(low, high));
-    _mm512_storeu_si512(x->scores + j / 2 * CPU_PANEL + v * LANES,
-                        pair(low, high));
-  }
-  VF_UNROLL
+  for (int64_t j = 0; j < x->keys; j++)
+    for (int v = 0; v < VECTORS; v++)
+      m[v] = vf_max(m[v], vf_load(x->scores + j * CPU_PANEL + v * LANES));
+  for (int64_t j = 0; j < x->keys; j += 2)
+    for (int v = 0; v < VECTORS; v++) {
+      const float *s = x->scores + j * CPU_PANEL + v * LANES;
+      vf low = vf_exp2(vf_sub(vf_load(s), m[v])), high = vf_zero();
+      if (j + 1 < x->keys) high = vf_exp2(vf_sub(vf_load(s + CPU_PANEL), m[v]));
+      sum[v] = vf_add(sum[v], vf_add(low, high));
+      _mm512_storeu_si512(x->scores + j / 2 * CPU_PANEL + v * LANES,
+                          pair(low, high));
+    }
+
   for (int v = 0; v < VECTORS; v++) {
     int at = v * LANES;
     vf rescale = vf_exp2(vf_sub(before[v], m[v]));

@@ -15,30 +15,24 @@ static inline __attribute__((always_inline)) void PRODUCT_TILE(
     const cpu_product *x, int64_t i, int64_t j, const int rows,
     const int vectors) {
   vf sum[TILE_ROWS][TILE_VECTORS];
-  VF_UNROLL
-  for (int r = 0; r < rows; r++) VF_UNROLL
-  for (int v = 0; v < vectors; v++) sum[r][v] = vf_zero();
+  for (int r = 0; r < rows; r++)
+    for (int v = 0; v < vectors; v++) sum[r][v] = vf_zero();
   const cpu_element *a = (const cpu_element *)x->a + i * x->a_row;
   const cpu_element *b = (const cpu_element *)x->b + j;
   int64_t a_row = x->a_row;
   for (int64_t p = x->k; p > 0; p--, a += x->a_step, b += x->b_row) {
     vf bv[TILE_VECTORS];
-    VF_UNROLL
     for (int v = 0; v < vectors; v++)
       bv[v] = vf_load((const float *)(b + v * LANES));
-    VF_UNROLL
     for (int r = 0; r < rows; r++) {
       vf av = vf_set(a[r * a_row]);
-      VF_UNROLL
       for (int v = 0; v < vectors; v++)
         sum[r][v] = PRODUCT_FMA(sum[r][v], av, bv[v]);
     }
   }
   vf alpha = vf_set(x->alpha);
-  VF_UNROLL
   for (int r = 0; r < rows; r++) {
     float *c = x->c + (i + r) * x->c_row + j;
-    VF_UNROLL
     for (int v = 0; v < vectors; v++) {
       vf product = vf_mul(sum[r][v], alpha);
       if (x->keep) {

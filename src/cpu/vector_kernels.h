@@ -53,22 +53,21 @@ static void mask_segments(float *scores, int64_t keys, const int32_t *key_ids,
 /* Softmax of the columns i .. i + 4 LANES; P goes back into the scores. */
 INLINE void softmax_columns(const cpu_softmax *x, int i, const int vectors) {
   vf m[4], sum[4], before[4];
-  VF_UNROLL
   for (int v = 0; v < vectors; v++) {
     before[v] = m[v] = vf_load(x->m + i + v * LANES);
     sum[v] = vf_zero();
   }
-  for (int64_t j = 0; j < x->keys; j++) VF_UNROLL
-  for (int v = 0; v < vectors; v++)
-    m[v] = vf_max(m[v], vf_load(x->scores + j * CPU_PANEL + i + v * LANES));
-  for (int64_t j = 0; j < x->keys; j++) VF_UNROLL
-  for (int v = 0; v < vectors; v++) {
-    float *s = x->scores + j * CPU_PANEL + i + v * LANES;
-    vf p = vf_exp2(vf_sub(vf_load(s), m[v]));
-    sum[v] = vf_add(sum[v], p);
-    vf_store(s, p);
-  }
-  VF_UNROLL
+  for (int64_t j = 0; j < x->keys; j++)
+    for (int v = 0; v < vectors; v++)
+      m[v] = vf_max(m[v], vf_load(x->scores + j * CPU_PANEL + i + v * LANES));
+  for (int64_t j = 0; j < x->keys; j++)
+    for (int v = 0; v < vectors; v++) {
+      float *s = x->scores + j * CPU_PANEL + i + v * LANES;
+      vf p = vf_exp2(vf_sub(vf_load(s), m[v]));
+      sum[v] = vf_add(sum[v], p);
+      vf_store(s, p);
+    }
+
   for (int v = 0; v < vectors; v++) {
     int at = i + v * LANES;
     vf rescale = vf_exp2(vf_sub(before[v], m[v]));
@@ -170,15 +169,13 @@ INLINE const char *element_at(const cpu_rows *x, pfl_dtype dtype,
 INLINE void scores_tile(const cpu_rows *x, pfl_dtype dtype, int64_t j,
                         int64_t r, const int keys, const int rows) {
   vf sum[ROW_QUERIES][ROW_KEYS];
-  VF_UNROLL
-  for (int q = 0; q < rows; q++) VF_UNROLL
-  for (int k = 0; k < keys; k++) sum[q][k] = vf_zero();
+  for (int q = 0; q < rows; q++)
+    for (int k = 0; k < keys; k++) sum[q][k] = vf_zero();
   const float *q_rows = x->q_or_acc + r * x->q_row;
   int64_t full = x->width / LANES * LANES, left = x->width - full;
   const char *ahead = element_at(x, dtype, j * x->width);
   for (int64_t d = 0; d < full; d += LANES) {
     vf kv[ROW_KEYS];
-    VF_UNROLL
     for (int k = 0; k < keys; k++)
       kv[k] = load_as(x->x, dtype, (j + k) * x->width + d);
     if (r == 0) {
@@ -186,10 +183,9 @@ INLINE void scores_tile(const cpu_rows *x, pfl_dtype dtype, int64_t j,
       prefetch(ahead, bytes);
       ahead += bytes;
     }
-    VF_UNROLL
+
     for (int q = 0; q < rows; q++) {
       vf qv = vf_load(q_rows + q * x->q_row + d);
-      VF_UNROLL
       for (int k = 0; k < keys; k++) sum[q][k] = vf_fma(qv, kv[k], sum[q][k]);
     }
   }
@@ -200,7 +196,7 @@ INLINE void scores_tile(const cpu_rows *x, pfl_dtype dtype, int64_t j,
         sum[q][k] =
             vf_fma(vf_load(q_rows + q * x->q_row + full), kv, sum[q][k]);
     }
-  VF_UNROLL
+
   for (int q = 0; q < rows; q++) {
     float *s = x->s + (r + q) * x->s_row + j;
     if (keys == 4)
@@ -232,10 +228,9 @@ INLINE void accumulate_tile(const cpu_rows *x, pfl_dtype dtype, int64_t j,
                             const int vectors, int64_t tail) {
   vf sum[ROW_QUERIES][8];
   float *acc = x->q_or_acc + r * x->q_row + d;
-  VF_UNROLL
-  for (int q = 0; q < rows; q++) VF_UNROLL
-  for (int v = 0; v < vectors; v++)
-    sum[q][v] = vf_load(acc + q * x->q_row + v * LANES);
+  for (int q = 0; q < rows; q++)
+    for (int v = 0; v < vectors; v++)
+      sum[q][v] = vf_load(acc + q * x->q_row + v * LANES);
   const float *p = x->s + r * x->s_row + j;
   for (int64_t k = 0; k < keys; k++) {
     vf xv[8];
@@ -243,24 +238,23 @@ INLINE void accumulate_tile(const cpu_rows *x, pfl_dtype dtype, int64_t j,
       const char *row = element_at(x, dtype, (j + k) * x->width);
       prefetch(row, element_at(x, dtype, (j + k + 1) * x->width) - row);
     }
-    VF_UNROLL
+
     for (int v = 0; v < vectors; v++) {
       int64_t index = (j + k) * x->width + d + v * LANES;
       xv[v] = tail ? load_tail(x->x, dtype, index, tail)
                    : load_as(x->x, dtype, index);
     }
-    VF_UNROLL
+
     for (int q = 0; q < rows; q++) {
       vf pv = vf_set(p[q * x->s_row + k]);
-      VF_UNROLL
       for (int v = 0; v < vectors; v++)
         sum[q][v] = vf_fma(pv, xv[v], sum[q][v]);
     }
   }
-  VF_UNROLL
-  for (int q = 0; q < rows; q++) VF_UNROLL
-  for (int v = 0; v < vectors; v++)
-    vf_store(acc + q * x->q_row + v * LANES, sum[q][v]);
+
+  for (int q = 0; q < rows; q++)
+    for (int v = 0; v < vectors; v++)
+      vf_store(acc + q * x->q_row + v * LANES, sum[q][v]);
 }
 
 INLINE void accumulate_rows(const cpu_rows *x, pfl_dtype dtype, int64_t j,

@@ -4,12 +4,6 @@
 #ifndef PFL_CPU_VECTOR_MATH_H
 #define PFL_CPU_VECTOR_MATH_H
 
-#ifdef __clang__
-#define VF_UNROLL _Pragma("unroll")
-#else
-#define VF_UNROLL _Pragma("GCC unroll 8")
-#endif
-
 /* 2^x with a relative error of at most 2 ulp (2.4e-7) where the result is
  * normal, for x up to 127; 0 for x < -150, -inf included; exactly 1 at 0; NaN
  * for NaN. 2^x = 2^n 2^f with n = round(x); the polynomial's own error is
