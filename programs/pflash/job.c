@@ -97,7 +97,8 @@ static pfl_status widen_sinks(cli_job *job, pfl_error *error) {
   int64_t heads = job->set.sizes[SIZE_Hq];
   job->sinks = base_allocate(&allocator, (size_t)heads * sizeof *job->sinks);
   if (!job->sinks)
-    PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for tensor \"sinks\" in F32");
+    PFL_RAISE(error, RESOURCE_EXHAUSTED,
+              "no memory for tensor \"sinks\" in F32");
   for (int64_t h = 0; h < heads; h++)
     job->sinks[h] = base_element_get(tensor->data, tensor->dtype, h);
   return PFL_STATUS_OK;
@@ -159,11 +160,11 @@ static pfl_status compute_gradients(cli_job *job, pfl_error *error) {
   safetensors_tensor made[TENSOR_OUTPUTS_MAX];
   int count;
   forward.form = FORM_FORWARD;
-  PFL_TRY(tensors_make_outputs(&forward, &job->file, made, &count, error));
+  PFL_TRY(cli_tensors_make_outputs(&forward, &job->file, made, &count, error));
   void *o = find(made, count, "o"), *lse = find(made, count, "lse");
   pfl_status status = compute_forward(job, o, lse, &job->forward_ms, error);
   if (!status) status = compute_backward(job, o, lse, error);
-  tensors_release(made, count);
+  cli_tensors_release(made, count);
   return status;
 }
 
@@ -191,8 +192,8 @@ pfl_status job_compute(cli_job *job, pfl_error *error) {
   bool decode = job->options->op == OP_DECODE;
   PFL_TRY(decode ? cost_decode(job, error) : cost_attention(job, error));
   PFL_TRY(widen_sinks(job, error));
-  PFL_TRY(tensors_make_outputs(&job->set, &job->file, job->outputs,
-                               &job->output_count, error));
+  PFL_TRY(cli_tensors_make_outputs(&job->set, &job->file, job->outputs,
+                                   &job->output_count, error));
   PFL_TRY(create_context(job, error));
   if (decode) return compute_decode(job, error);
   if (job->options->op == OP_BACKWARD) return compute_gradients(job, error);
@@ -203,7 +204,7 @@ pfl_status job_compute(cli_job *job, pfl_error *error) {
 void job_release(cli_job *job) {
   pfl_allocator allocator = {0};
   pfl_context_destroy(job->context);
-  tensors_release(job->outputs, job->output_count);
+  cli_tensors_release(job->outputs, job->output_count);
   base_release(&allocator, job->sinks);
   safetensors_release(&job->file);
 }

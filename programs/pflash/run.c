@@ -39,7 +39,7 @@ static pfl_status do_job(cli_job *job, pfl_error *error) {
   PFL_TRY(name_option(
       "--in", safetensors_read(options->in, &allocator, &job->file, error),
       error));
-  PFL_TRY(tensors_check(&job->file, (op)options->op, &job->set, error));
+  PFL_TRY(cli_tensors_check(&job->file, (op)options->op, &job->set, error));
   PFL_TRY(job_compute(job, error));
   PFL_TRY(name_option(
       "--out",

@@ -342,8 +342,8 @@ static tensor_form find_form(const safetensors_file *file, op which) {
   return paged ? FORM_PAGED : FORM_DECODE;
 }
 
-pfl_status tensors_check(const safetensors_file *file, op which,
-                         tensor_set *out_set, pfl_error *error) {
+pfl_status cli_tensors_check(const safetensors_file *file, op which,
+                             tensor_set *out_set, pfl_error *error) {
   tensor_check check = {.file = file, .set = out_set, .error = error};
   *out_set = (tensor_set){.form = find_form(file, which)};
   PFL_TRY(check_extra(&check));
@@ -377,10 +377,10 @@ static pfl_status make_output(const tensor_set *set, const tensor_rule *rule,
   return PFL_STATUS_OK;
 }
 
-pfl_status tensors_make_outputs(const tensor_set *set,
-                                const safetensors_file *file,
-                                safetensors_tensor *out_outputs, int *out_count,
-                                pfl_error *error) {
+pfl_status cli_tensors_make_outputs(const tensor_set *set,
+                                    const safetensors_file *file,
+                                    safetensors_tensor *out_outputs,
+                                    int *out_count, pfl_error *error) {
   int count = 0;
   *out_count = 0;
   for (int i = 0; i < tensor_rule_count; i++) {
@@ -390,7 +390,7 @@ pfl_status tensors_make_outputs(const tensor_set *set,
     if (rule->with && !safetensors_find(file, rule->with)) continue;
     pfl_status status = make_output(set, rule, &out_outputs[count], error);
     if (status) {
-      tensors_release(out_outputs, count);
+      cli_tensors_release(out_outputs, count);
       return status;
     }
     count++;
@@ -399,7 +399,7 @@ pfl_status tensors_make_outputs(const tensor_set *set,
   return PFL_STATUS_OK;
 }
 
-void tensors_release(safetensors_tensor *tensors, int count) {
+void cli_tensors_release(safetensors_tensor *tensors, int count) {
   pfl_allocator allocator = {0};
   for (int i = 0; i < count; i++) base_release(&allocator, tensors[i].data);
 }

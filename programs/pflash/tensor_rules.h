@@ -106,16 +106,16 @@ typedef struct tensor_set {
 
 /* Holds `file` against the rules of `which`. INVALID_ARGUMENT names the tensor,
  * what it is and what it must be. */
-PFL_NODISCARD pfl_status tensors_check(const safetensors_file *file, op which,
-                                       tensor_set *out_set, pfl_error *error);
+PFL_NODISCARD pfl_status cli_tensors_check(const safetensors_file *file,
+                                           op which, tensor_set *out_set,
+                                           pfl_error *error);
 
 /* The tensors that the form writes for `file`, in out_outputs (of
- * TENSOR_OUTPUTS_MAX); on failure none. tensors_release gives them back. */
-PFL_NODISCARD pfl_status tensors_make_outputs(const tensor_set *set,
-                                              const safetensors_file *file,
-                                              safetensors_tensor *out_outputs,
-                                              int *out_count, pfl_error *error);
-void tensors_release(safetensors_tensor *tensors, int count);
+ * TENSOR_OUTPUTS_MAX); on failure none. cli_tensors_release gives them back. */
+PFL_NODISCARD pfl_status cli_tensors_make_outputs(
+    const tensor_set *set, const safetensors_file *file,
+    safetensors_tensor *out_outputs, int *out_count, pfl_error *error);
+void cli_tensors_release(safetensors_tensor *tensors, int count);
 
 /* "bf16 [1, 8, 64, 128]" */
 void tensor_describe(const safetensors_tensor *tensor, char *out_text,
