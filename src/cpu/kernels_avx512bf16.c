@@ -2,6 +2,7 @@
 #include "cpu/vector_avx512.h"
 
 #include "cpu/kernels.h"
+#include "cpu/stream.h"
 #include "cpu/vector_math.h"
 
 #define PRODUCT_NAME product_bf16
@@ -88,8 +89,71 @@ static void gradient_bf16(const cpu_gradient *x) {
   }
 }
 
+/* The last 1 to 32 elements of a row from p on, zeros after them. */
+static inline __m512i load_bf16(const uint16_t *p, int64_t count) {
+  __mmask32 some = count < 32 ? (1u << count) - 1 : ~0u;
+  return _mm512_maskz_loadu_epi16(some, p);
+}
+
+/* Scores of `keys` rows of the cache against up to 4 query rows of pairs. */
+static inline __attribute__((always_inline)) void scores_tile(
+    const cpu_rows *x, const __m512i *q, int64_t j, int64_t r, const int keys,
+    const int rows) {
+  vf sum[ROW_QUERIES][ROW_KEYS];
+  for (int i = 0; i < rows; i++)
+    for (int k = 0; k < keys; k++) sum[i][k] = vf_zero();
+  const uint16_t *from = (const uint16_t *)x->x + j * x->width;
+  int64_t steps = (x->width + 31) / 32;
+  cpu_stream stream = cpu_stream_init(from, keys * x->width * 2, steps);
+  for (int64_t d = 0; d < steps; d++) {
+    __m512i kv[ROW_KEYS];
+    for (int k = 0; k < keys; k++)
+      kv[k] = load_bf16(from + k * x->width + d * 32, x->width - d * 32);
+    if (r == 0) cpu_stream_step(&stream);
+    for (int i = 0; i < rows; i++) {
+      __m512i qv = q[d * ROW_QUERIES + i];
+      for (int k = 0; k < keys; k++)
+        sum[i][k] = _mm512_dpbf16_ps(sum[i][k], (__m512bh)qv, (__m512bh)kv[k]);
+    }
+  }
+  for (int i = 0; i < rows; i++) {
+    float *s = x->s + (r + i) * x->s_row + j;
+    if (keys == ROW_KEYS)
+      _mm_storeu_ps(s, _mm_mul_ps(_mm_set1_ps(x->alpha), vf_sum4(sum[i])));
+    else
+      s[0] = x->alpha * vf_sum(sum[i][0]);
+  }
+}
+
+/* Query rows r .. r + rows - 1 against all of the cache's. The rows hold bf16
+ * values, so that making bf16 of them loses nothing. */
+static inline __attribute__((always_inline)) void scores_rows(const cpu_rows *x,
+                                                              int64_t r,
+                                                              const int rows) {
+  __m512i q[512 / 32 * ROW_QUERIES];
+  for (int64_t d = 0; d * 32 < x->width; d++)
+    for (int i = 0; i < rows; i++) {
+      const float *from = x->q_or_acc + (r + i) * x->q_row + d * 32;
+      vf high = x->width - d * 32 > LANES ? vf_load(from + LANES) : vf_zero();
+      q[d * ROW_QUERIES + i] =
+          (__m512i)_mm512_cvtne2ps_pbh(high, vf_load(from));
+    }
+  int64_t j = 0;
+  for (; j + ROW_KEYS <= x->rows; j += ROW_KEYS)
+    scores_tile(x, q, j, r, ROW_KEYS, rows);
+  for (; j < x->rows; j++) scores_tile(x, q, j, r, 1, rows);
+}
+
+static void scores_bf16(const cpu_rows *x) {
+  int64_t r = 0;
+  for (; r + ROW_QUERIES <= x->q_rows; r += ROW_QUERIES)
+    scores_rows(x, r, ROW_QUERIES);
+  for (; r < x->q_rows; r++) scores_rows(x, r, 1);
+}
+
 void cpu_kernels_init_avx512bf16(cpu_kernels *kernels) {
   kernels->product_bf16 = product_bf16;
   kernels->softmax_bf16 = softmax_bf16;
   kernels->gradient_bf16 = gradient_bf16;
+  kernels->scores[PFL_DTYPE_BF16] = scores_bf16;
 }

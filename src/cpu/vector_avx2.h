@@ -10,7 +10,8 @@ enum {
   TILE_ROWS = 6, /* 6 x 2 sums, 2 of B, 1 of A: 15 of 16 registers */
   TILE_VECTORS = 2,
   ROW_KEYS = 4, /* a decode step takes 4 keys with 2 query rows: 8 sums */
-  ROW_QUERIES = 2
+  ROW_QUERIES = 2,
+  ACC_VECTORS = 4 /* and of O, that many vectors of each query row */
 };
 
 typedef __m256 vf;

@@ -10,7 +10,8 @@ enum {
   TILE_ROWS = 6, /* 6 x 4 sums, 4 of B, 1 of A: 29 of 32 registers */
   TILE_VECTORS = 4,
   ROW_KEYS = 4, /* a decode step takes 4 keys with 4 query rows: 16 sums */
-  ROW_QUERIES = 4
+  ROW_QUERIES = 4,
+  ACC_VECTORS = 4 /* and of O, that many vectors of each query row */
 };
 
 typedef __m512 vf;

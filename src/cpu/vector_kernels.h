@@ -5,11 +5,9 @@
 
 #include "base/dtype.h"
 #include "cpu/kernels.h"
+#include "cpu/stream.h"
 #include "cpu/vector_math.h"
 
-#ifndef PREFETCH_AHEAD
-#define PREFETCH_AHEAD 8192
-#endif
 #define INLINE static inline __attribute__((always_inline))
 
 #define PRODUCT_NAME product_f32
@@ -141,28 +139,25 @@ INLINE vf load_as(const void *array, pfl_dtype dtype, int64_t index) {
   }
 }
 
+INLINE int64_t element_size(pfl_dtype dtype) {
+  return dtype == PFL_DTYPE_F32 ? 4 : dtype == PFL_DTYPE_I8 ? 1 : 2;
+}
+
+/* Rows j and on of the cache, which `steps` steps read `rows` of. */
+INLINE cpu_stream stream_rows(const cpu_rows *x, pfl_dtype dtype, int64_t j,
+                              int64_t rows, int64_t steps) {
+  int64_t row_bytes = x->width * element_size(dtype);
+  return cpu_stream_init((const char *)x->x + j * row_bytes, rows * row_bytes,
+                         steps);
+}
+
 /* The same for the last count < LANES elements of a row, zeros after them. */
 INLINE vf load_tail(const void *array, pfl_dtype dtype, int64_t index,
                     int64_t count) {
   char padded[LANES * sizeof(float)] = {0};
-  size_t size = dtype == PFL_DTYPE_F32 ? 4 : dtype == PFL_DTYPE_I8 ? 1 : 2;
-  memcpy(padded, (const char *)array + (size_t)index * size,
-         (size_t)count * size);
+  int64_t size = element_size(dtype);
+  memcpy(padded, (const char *)array + index * size, (size_t)(count * size));
   return load_as(padded, dtype, 0);
-}
-
-/* Asks for `bytes` bytes that come PREFETCH_AHEAD after `at`, line after line:
- * rows that are taken several at once, or in strips, make no pattern that a
- * hardware prefetcher follows. */
-INLINE void prefetch(const char *at, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64)
-    _mm_prefetch(at + PREFETCH_AHEAD + i, _MM_HINT_T0);
-}
-
-INLINE const char *element_at(const cpu_rows *x, pfl_dtype dtype,
-                              int64_t index) {
-  int64_t size = dtype == PFL_DTYPE_F32 ? 4 : dtype == PFL_DTYPE_I8 ? 1 : 2;
-  return (const char *)x->x + index * size;
 }
 
 /* Scores of `keys` rows of x, from row j on, against `rows` rows of q. */
@@ -173,17 +168,13 @@ INLINE void scores_tile(const cpu_rows *x, pfl_dtype dtype, int64_t j,
     for (int k = 0; k < keys; k++) sum[q][k] = vf_zero();
   const float *q_rows = x->q_or_acc + r * x->q_row;
   int64_t full = x->width / LANES * LANES, left = x->width - full;
-  const char *ahead = element_at(x, dtype, j * x->width);
+  cpu_stream stream =
+      stream_rows(x, dtype, j, keys, (x->width + LANES - 1) / LANES);
   for (int64_t d = 0; d < full; d += LANES) {
     vf kv[ROW_KEYS];
     for (int k = 0; k < keys; k++)
       kv[k] = load_as(x->x, dtype, (j + k) * x->width + d);
-    if (r == 0) {
-      int64_t bytes = element_at(x, dtype, keys * LANES) - (const char *)x->x;
-      prefetch(ahead, bytes);
-      ahead += bytes;
-    }
-
+    if (r == 0) cpu_stream_step(&stream);
     for (int q = 0; q < rows; q++) {
       vf qv = vf_load(q_rows + q * x->q_row + d);
       for (int k = 0; k < keys; k++) sum[q][k] = vf_fma(qv, kv[k], sum[q][k]);
@@ -222,65 +213,61 @@ INLINE void scores(const cpu_rows *x, pfl_dtype dtype) {
   for (; j < x->rows; j++) scores_keys(x, dtype, j, 1);
 }
 
-/* Rows j .. j + keys - 1 of x into `vectors` vectors of `rows` sums. */
+/* Rows j .. j + keys - 1 of x into `vectors` vectors of `rows` sums, at column
+ * d; tail: elements of the last, partial vector, else 0. */
 INLINE void accumulate_tile(const cpu_rows *x, pfl_dtype dtype, int64_t j,
                             int64_t keys, int64_t r, int64_t d, const int rows,
-                            const int vectors, int64_t tail) {
-  vf sum[ROW_QUERIES][8];
+                            const int vectors, int64_t tail,
+                            cpu_stream *stream) {
+  vf sum[ROW_QUERIES][ACC_VECTORS];
   float *acc = x->q_or_acc + r * x->q_row + d;
   for (int q = 0; q < rows; q++)
     for (int v = 0; v < vectors; v++)
       sum[q][v] = vf_load(acc + q * x->q_row + v * LANES);
   const float *p = x->s + r * x->s_row + j;
   for (int64_t k = 0; k < keys; k++) {
-    vf xv[8];
-    if (r == 0 && d == 0) {
-      const char *row = element_at(x, dtype, (j + k) * x->width);
-      prefetch(row, element_at(x, dtype, (j + k + 1) * x->width) - row);
-    }
-
+    vf xv[ACC_VECTORS];
+    cpu_stream_step(stream);
     for (int v = 0; v < vectors; v++) {
       int64_t index = (j + k) * x->width + d + v * LANES;
       xv[v] = tail ? load_tail(x->x, dtype, index, tail)
                    : load_as(x->x, dtype, index);
     }
-
     for (int q = 0; q < rows; q++) {
       vf pv = vf_set(p[q * x->s_row + k]);
       for (int v = 0; v < vectors; v++)
         sum[q][v] = vf_fma(pv, xv[v], sum[q][v]);
     }
   }
-
   for (int q = 0; q < rows; q++)
     for (int v = 0; v < vectors; v++)
       vf_store(acc + q * x->q_row + v * LANES, sum[q][v]);
 }
 
 INLINE void accumulate_rows(const cpu_rows *x, pfl_dtype dtype, int64_t j,
-                            int64_t keys, int64_t r, const int rows) {
+                            int64_t keys, int64_t r, const int rows,
+                            cpu_stream *stream) {
   int64_t d = 0;
-  if (rows == 2)
-    for (; d + 8 * LANES <= x->width; d += 8 * LANES)
-      accumulate_tile(x, dtype, j, keys, r, d, rows, 8, 0);
-  for (; d + 4 * LANES <= x->width; d += 4 * LANES)
-    accumulate_tile(x, dtype, j, keys, r, d, rows, 4, 0);
+  for (; d + ACC_VECTORS * LANES <= x->width; d += ACC_VECTORS * LANES)
+    accumulate_tile(x, dtype, j, keys, r, d, rows, ACC_VECTORS, 0, stream);
   for (; d + LANES <= x->width; d += LANES)
-    accumulate_tile(x, dtype, j, keys, r, d, rows, 1, 0);
+    accumulate_tile(x, dtype, j, keys, r, d, rows, 1, 0, stream);
   if (d < x->width)
-    accumulate_tile(x, dtype, j, keys, r, d, rows, 1, x->width - d);
+    accumulate_tile(x, dtype, j, keys, r, d, rows, 1, x->width - d, stream);
 }
 
 /* A few rows at a time, so that they stay in L1 for all the query rows. */
 INLINE void accumulate(const cpu_rows *x, pfl_dtype dtype) {
-  enum { KEYS = 16 };
+  enum { KEYS = 32 };
+  int64_t strips = (x->width + ACC_VECTORS * LANES - 1) / (ACC_VECTORS * LANES);
+  int64_t passes = strips * ((x->q_rows + ROW_QUERIES - 1) / ROW_QUERIES);
   for (int64_t j = 0; j < x->rows; j += KEYS) {
     int64_t keys = x->rows - j < KEYS ? x->rows - j : KEYS, r = 0;
-    if (dtype != PFL_DTYPE_F32)
-      for (; r + ROW_QUERIES <= x->q_rows; r += ROW_QUERIES)
-        accumulate_rows(x, dtype, j, keys, r, ROW_QUERIES);
-    for (; r + 2 <= x->q_rows; r += 2) accumulate_rows(x, dtype, j, keys, r, 2);
-    for (; r < x->q_rows; r++) accumulate_rows(x, dtype, j, keys, r, 1);
+    cpu_stream stream = stream_rows(x, dtype, j, keys, keys * passes);
+    for (; r + ROW_QUERIES <= x->q_rows; r += ROW_QUERIES)
+      accumulate_rows(x, dtype, j, keys, r, ROW_QUERIES, &stream);
+    for (; r < x->q_rows; r++)
+      accumulate_rows(x, dtype, j, keys, r, 1, &stream);
   }
 }
 
