@@ -42,6 +42,21 @@ static void test_long_message_is_cut(void) {
   CHECK(!strcmp(guarded.after, "after"), "wrote past the message");
 }
 
+/* Wherever the cut falls, no part of a character is left. */
+static void test_cut_keeps_characters_whole(void) {
+  for (int shift = 0; shift < 4; shift++) {
+    char name[2 * PFL_MESSAGE_SIZE] = "xxx";
+    name[shift] = 0;
+    for (int i = 0; i < PFL_MESSAGE_SIZE / 3; i++) strcat(name, "\u20ac");
+    pfl_error error;
+    CHECK(raise_named(&error, name) == PFL_STATUS_NOT_FOUND, "status");
+    size_t head = strlen("no tensor ") + (size_t)shift;
+    size_t length = strlen(error.message);
+    CHECK((length - head) % 3 == 0, "%d bytes", (int)length);
+    CHECK(length > PFL_MESSAGE_SIZE - 8, "%d bytes", (int)length);
+  }
+}
+
 static void test_forwarding(void) {
   pfl_error error = {PFL_STATUS_OK, "untouched"};
   CHECK(forward(&error, PFL_STATUS_ABORTED) == PFL_STATUS_ABORTED, "forwards");
@@ -51,5 +66,5 @@ static void test_forwarding(void) {
 
 int main(void) {
   return CHECK_RUN(test_names, test_message, test_long_message_is_cut,
-                   test_forwarding);
+                   test_cut_keeps_characters_whole, test_forwarding);
 }

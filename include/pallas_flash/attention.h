@@ -35,8 +35,9 @@ extern "C" {
  *   p - window_left <= j <= p + window_right     if windowed,
  * where -1 for a side of the window leaves that side open. */
 typedef struct pfl_scoring {
-  double scale;   /* finite; 0: 1/sqrt(head_dim) */
-  double softcap; /* > 0: s becomes softcap * tanh(s / softcap); 0: none */
+  double scale;   /* finite as an f32; 0: 1/sqrt(head_dim) */
+  double softcap; /* 0: none; else s becomes softcap * tanh(s / softcap), and
+                     it is > 0 and normal as an f32 */
   int32_t causal; /* 0 or 1 */
   int32_t windowed; /* 0 or 1; at 0 the two widths must be 0 */
   int64_t window_left;  /* keys, >= -1 */

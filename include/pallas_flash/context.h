@@ -39,7 +39,10 @@ typedef struct pfl_allocator {
   void *user;
 } pfl_allocator;
 
-/* All zero is the default, but for struct_size. */
+/* All zero is the default, but for struct_size. The rule for every struct that
+ * carries one: it is sizeof the struct as this header declares it. A program
+ * compiled with a newer header may give a larger one, as long as all that this
+ * library does not know of is zero; a smaller one is refused. */
 typedef struct pfl_context_options {
   size_t struct_size;      /* sizeof(pfl_context_options) */
   int32_t threads;         /* 0: every CPU the process may run on; at most 1024 */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attention/problem.h"
+
 static const char *const isa_names[] = {[PFL_ISA_AUTO] = "auto",
 #define NAME(name, option) [PFL_ISA_##name] = option,
                                         PFL_ISA_LIST(NAME)
@@ -44,10 +46,8 @@ static pfl_status choose_isa(pfl_isa asked, pfl_isa *out_isa,
 
 static pfl_status check_options(const pfl_context_options *options,
                                 pfl_error *error) {
-  if (options->struct_size < sizeof *options)
-    PFL_RAISE(error, INVALID_ARGUMENT,
-              "pfl_context_options.struct_size is %zu: must be %zu",
-              options->struct_size, sizeof *options);
+  PFL_TRY(attention_check_struct(options, sizeof *options,
+                                 "pfl_context_options", error));
   if (options->threads < 0 || options->threads > BASE_THREADS_MAX)
     PFL_RAISE(error, INVALID_ARGUMENT, "threads is %d: must be 0 to %d",
               options->threads, BASE_THREADS_MAX);
