@@ -11,6 +11,9 @@ install(TARGETS pallasflash pallasflash_static EXPORT pallasflash)
 if(TARGET pflash)
   install(TARGETS pflash)
 endif()
+install(DIRECTORY bench/peers USE_SOURCE_PERMISSIONS
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/pallas_flash
+  PATTERN __pycache__ EXCLUDE)
 if(EXISTS ${PROJECT_SOURCE_DIR}/docs/pflash.1)
   install(FILES docs/pflash.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endif()

@@ -13,11 +13,11 @@
 
 #include "base/threads.h"
 
-/* Defined by the build for this file alone. */
-#ifndef PFLASH_COMMIT
+/* What cmake/commit.cmake says, to this file alone. */
+#ifdef PFLASH_HAS_COMMIT
+#include "pflash_commit.h"
+#else
 #define PFLASH_COMMIT ""
-#endif
-#ifndef PFLASH_C_FLAGS
 #define PFLASH_C_FLAGS ""
 #endif
 

@@ -272,9 +272,9 @@ static safetensors_tensor file_tensor(const char *name, pfl_dtype dtype,
                                       int64_t heads, int64_t length,
                                       int64_t width, void *data) {
   return (safetensors_tensor){
-      .name = (char *)name,
+      .name = name,
       .dtype = dtype,
-      .rank = 4,
+      .rank = width ? 4 : 3, /* scales have no width */
       .shape = {1, heads, length, width},
       .data = data,
   };
@@ -284,14 +284,21 @@ pfl_status tensors_write(const bench_tensors *tensors, const char *path,
                          pfl_error *error) {
   const bench_tensors *t = tensors;
   const bench_workload *w = t->workload;
-  assert(w->cache_dtype == w->dtype);
-  int64_t D = w->head_dim;
-  safetensors_tensor list[] = {
-      file_tensor("q", w->dtype, w->q_heads, w->q_length, D, t->q),
-      file_tensor("k", w->dtype, w->kv_heads, w->kv_length, D, t->memory),
-      file_tensor("v", w->dtype, w->kv_heads, w->kv_length, D,
-                  t->memory + t->v_offset),
-      file_tensor("do", w->dtype, w->q_heads, w->q_length, D, t->d_o),
+  char *m = t->memory;
+  int64_t D = w->head_dim, Hq = w->q_heads, Hkv = w->kv_heads;
+  int64_t Sq = w->q_length, Sk = w->kv_length, count = 3;
+  pfl_dtype cache = w->cache_dtype;
+  safetensors_tensor list[5] = {
+      file_tensor("q", w->dtype, Hq, Sq, D, t->q),
+      file_tensor("k", cache, Hkv, Sk, D, m),
+      file_tensor("v", cache, Hkv, Sk, D, m + t->v_offset),
   };
-  return safetensors_write(path, list, t->d_o ? 4 : 3, error);
+  if (t->d_o) list[count++] = file_tensor("do", w->dtype, Hq, Sq, D, t->d_o);
+  if (cache == PFL_DTYPE_I8) {
+    list[count++] = file_tensor("k_scale", PFL_DTYPE_F32, Hkv, Sk, 0,
+                                m + t->k_scale_offset);
+    list[count++] = file_tensor("v_scale", PFL_DTYPE_F32, Hkv, Sk, 0,
+                                m + t->v_scale_offset);
+  }
+  return safetensors_write(path, list, count, error);
 }

@@ -62,8 +62,7 @@ PFL_NODISCARD pfl_status tensors_run(bench_tensors *tensors,
 /* The whole ring, starting where the next run's copy is. */
 limits_ring tensors_ring(const bench_tensors *tensors);
 
-/* The inputs as a safetensors file with the names of `pflash run`; not for an
- * int8 cache. */
+/* The inputs as a safetensors file with the names of `pflash run`. */
 PFL_NODISCARD pfl_status tensors_write(const bench_tensors *tensors,
                                        const char *path, pfl_error *error);
 

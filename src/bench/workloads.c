@@ -48,9 +48,9 @@ static const bench_workload workloads[] = {
 enum { WORKLOAD_COUNT = sizeof workloads / sizeof *workloads };
 
 static const bench_effort efforts[BENCH_SUITE_COUNT] = {
-    [BENCH_SUITE_QUICK] = {7, 0.7, 12, 0.1},
-    [BENCH_SUITE_CPU] = {10, 3, 60, 0.5},
-    [BENCH_SUITE_SMOKE] = {6, 0, 1, 0},
+    [BENCH_SUITE_QUICK] = {7, 0.7, 12, 0.1, 0.05, 256 << 20},
+    [BENCH_SUITE_CPU] = {10, 3, 60, 0.5, 0.05, 256 << 20},
+    [BENCH_SUITE_SMOKE] = {6, 0, 1, 0, 0, 0},
 };
 
 bench_effort bench_suite_effort(bench_suite suite) { return efforts[suite]; }

@@ -34,6 +34,8 @@ typedef struct bench_workload {
 typedef struct bench_effort {
   int64_t min_runs;
   double min_seconds, max_seconds, warm_seconds;
+  double block_seconds; /* how long one subject goes on before the next */
+  int64_t ring_bytes;   /* that decode walks over, at least */
 } bench_effort;
 
 typedef enum bench_suite {

@@ -1,0 +1,332 @@
+/* The report as one HTML page that needs nothing but itself: no script, no
+ * font, no network. */
+#include "bench/report_html.h"
+
+#include <math.h>
+
+void html_add_text(base_text *html, const char *string) {
+  for (; *string; string++) switch (*string) {
+      case '&': base_text_add_string(html, "&amp;"); break;
+      case '<': base_text_add_string(html, "&lt;"); break;
+      case '>': base_text_add_string(html, "&gt;"); break;
+      case '"': base_text_add_string(html, "&quot;"); break;
+      default: base_text_add(html, string, 1);
+    }
+}
+
+/* ---- The top of the page ------------------------------------------------ */
+
+static void add_head(base_text *html, const bench_report *report) {
+  const bench_machine *m = &report->machine;
+  base_text_add_string(
+      html,
+      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, "
+      "initial-scale=1\">\n<title>Attention on ");
+  html_add_text(html, m->cpu);
+  base_text_format(html, "</title>\n<style>\n%s</style></head>\n<body><main>\n",
+                   report_style);
+  base_text_format(html, "<p class=\"soft\">pallas-flash %s, suite %s</p>\n",
+                   pfl_version(), bench_suite_name(report->suite));
+  base_text_add_string(html, "<h1>Attention on ");
+  html_add_text(html, m->cpu);
+  base_text_format(html,
+                   "</h1>\n<p class=\"soft\">%lld CPUs, %s kernels; %lld rows "
+                   "in %.0f s from %s. Every number here was measured on this "
+                   "machine in that time.</p>\n",
+                   (long long)m->cpus, pfl_isa_name(report->isa),
+                   (long long)report->row_count, report->seconds,
+                   report->start);
+}
+
+typedef struct span {
+  double low, high;
+  int64_t count;
+} span;
+
+static void widen(span *s, double value) {
+  s->low = s->count ? fmin(s->low, value) : value;
+  s->high = s->count ? fmax(s->high, value) : value;
+  s->count++;
+}
+
+/* The shares of the limit that the rows of an op reach. */
+static span shares(const bench_report *report, bench_op op) {
+  span s = {0};
+  for (int64_t i = 0; i < report->row_count; i++) {
+    const report_row *row = &report->rows[i];
+    if (row->workload->op == op && report_side_counts(&row->sides[0]))
+      widen(&s, row->sides[0].fraction);
+  }
+  return s;
+}
+
+static span ratios(const bench_report *report, bench_op op, int side) {
+  span s = {0};
+  for (int64_t i = 0; i < report->row_count; i++) {
+    const report_row *row = &report->rows[i];
+    double ratio = report_ratio(row, &row->sides[side]);
+    if (row->workload->op == op && ratio > 0) widen(&s, ratio);
+  }
+  return s;
+}
+
+/* What a peer calls itself: in the first row that it measured. */
+static const char *side_title(const bench_report *report, int side) {
+  for (int64_t i = 0; i < report->row_count; i++)
+    if (report_side_measured(&report->rows[i].sides[side]))
+      return report->rows[i].sides[side].title;
+  return report->rows[0].sides[side].title;
+}
+
+static void add_tile(base_text *html, const bench_report *report, bench_op op,
+                     const char *what) {
+  span share = shares(report, op);
+  if (!share.count) return;
+  base_text_format(html, "<div class=\"tile\"><span>%s</span><b>",
+                   bench_op_name(op));
+  if (round(100 * share.low) < round(100 * share.high))
+    base_text_format(html, "%.0f\xe2\x80\x93", 100 * share.low);
+  base_text_format(html, "%.0f%%</b><span class=\"soft\">of %s</span>",
+                   100 * share.high, what);
+  for (int side = 1; side < report->side_count; side++) {
+    span ratio = ratios(report, op, side);
+    if (!ratio.count) continue;
+    base_text_add_string(html, "<span>");
+    html_add_text(html, side_title(report, side));
+    if (ratio.count > 1)
+      base_text_format(html, " takes %.2f\xe2\x80\x93%.2f x the time</span>",
+                       ratio.low, ratio.high);
+    else
+      base_text_format(html, " takes %.2f x the time</span>", ratio.low);
+  }
+  base_text_add_string(html, "</div>\n");
+}
+
+static void add_failures(base_text *html, const bench_report *report) {
+  int64_t wrong = 0, noisy = 0;
+  for (int64_t i = 0; i < report->row_count; i++) {
+    wrong += !report->rows[i].sides[0].verdict.passed;
+    noisy += report_row_noisy(&report->rows[i]);
+  }
+  if (wrong)
+    base_text_format(html,
+                     "<p class=\"bad\">%lld of %lld rows are wrong: their "
+                     "error is beyond the tolerance.</p>\n",
+                     (long long)wrong, (long long)report->row_count);
+  if (noisy)
+    base_text_format(html,
+                     "<p class=\"bad\">%lld of %lld rows are noisy: more than "
+                     "a fifth of their runs waited for a CPU. Measure again on "
+                     "a quiet machine.</p>\n",
+                     (long long)noisy, (long long)report->row_count);
+}
+
+static void add_legend(base_text *html, const bench_report *report) {
+  static const char *const classes[] = {"ours", "peer0", "peer1", "peer2"};
+  base_text_add_string(html, "<ul class=\"legend\">");
+  for (int side = 0; side < report->side_count; side++) {
+    base_text_format(html,
+                     "<li><svg><rect class=\"%s\" width=\"100%%\" "
+                     "height=\"100%%\"/></svg>",
+                     classes[side ? 1 + (side - 1) % 3 : 0]);
+    html_add_text(html, side_title(report, side));
+    base_text_add_string(html, "</li>");
+  }
+  base_text_add_string(
+      html,
+      "<li><svg><line class=\"whisker\" x1=\"0\" x2=\"100%\" y1=\"50%\" "
+      "y2=\"50%\"/></svg>95 % interval of the median</li>"
+      "<li><svg><circle class=\"run\" cx=\"50%\" cy=\"50%\" r=\"2\"/></svg>"
+      "single runs</li></ul>\n<p class=\"soft\">A bar is the share of what "
+      "this machine did at most, on the same threads, in turns with the "
+      "row.</p>\n");
+}
+
+/* ---- Tables ------------------------------------------------------------- */
+
+static void add_interval(base_text *html, const statistics_summary *summary) {
+  if (isnan(summary->low))
+    base_text_add_string(html, "<td>-</td>");
+  else
+    base_text_format(html, "<td>%.3f\xe2\x80\x93%.3f</td>", summary->low * 1e3,
+                     summary->high * 1e3);
+}
+
+static void add_table_side(base_text *html, const report_row *row,
+                           const report_side *side) {
+  const statistics_summary *s = &side->summary;
+  char title[BENCH_TITLE_SIZE];
+  base_text_format(html, "<tr%s><td>%s</td><td>%s</td><td>%d</td><td>",
+                   side == row->sides ? "" : " class=\"theirs\"",
+                   bench_workload_title(row->workload, title),
+                   bench_workload_dtype(row->workload), row->threads);
+  html_add_text(html, side->title);
+  base_text_add_string(html, "</td>");
+  if (!report_side_measured(side)) {
+    base_text_add_string(html, "<td class=\"reason\" colspan=\"9\">skipped: ");
+    html_add_text(html, side->reason);
+    base_text_add_string(html, "</td></tr>\n");
+    return;
+  }
+  base_text_format(html, "<td>%.3f</td>", s->median * 1e3);
+  add_interval(html, s);
+  base_text_format(html,
+                   "<td>%.3f</td><td>%.1f %s</td><td>%.1f</td><td>%.1e</td>"
+                   "<td%s>%.2f</td><td>",
+                   s->min * 1e3, side->rate * 1e-9, report_rate_unit(row),
+                   100 * side->fraction, side->verdict.error,
+                   side->verdict.passed ? "" : " class=\"bad\"",
+                   side->verdict.relative);
+  if (side->clean >= 0)
+    base_text_format(html, "%lld / ", (long long)side->clean);
+  base_text_format(html, "%lld</td><td>%lld / %lld</td></tr>\n",
+                   (long long)s->count, (long long)s->mild,
+                   (long long)s->severe);
+}
+
+static void add_table(base_text *html, const bench_report *report) {
+  base_text_add_string(
+      html,
+      "<section><h2>Every number</h2><div class=\"wide\"><table><thead><tr>"
+      "<th>workload</th><th>dtype</th><th>thr.</th><th>by</th>"
+      "<th>median ms</th><th>95 % interval</th><th>min ms</th><th>rate</th>"
+      "<th>% limit</th><th>max error</th><th>/ tolerance</th>"
+      "<th>clean / runs</th><th>outliers</th></tr></thead><tbody>\n");
+  for (int64_t i = 0; i < report->row_count; i++)
+    for (int side = 0; side < report->side_count; side++)
+      add_table_side(html, &report->rows[i], &report->rows[i].sides[side]);
+  base_text_add_string(html, "</tbody></table></div></section>\n");
+}
+
+static pfl_status add_limits(base_text *html, const bench_report *report,
+                             pfl_error *error) {
+  base_text_add_string(
+      html,
+      "<section><h2>Limits of this machine</h2><div class=\"wide\"><table>"
+      "<thead><tr><th>limit</th><th>threads</th><th>median</th><th>best</th>"
+      "<th>runs</th></tr></thead><tbody>\n");
+  for (int kind = 0; kind < BENCH_LIMIT_COUNT; kind++)
+    for (int i = 0; i < report->thread_count; i++) {
+      bench_limit limit = (bench_limit)kind;
+      report_limit found;
+      PFL_TRY(
+          report_limit_find(report, limit, report->threads[i], &found, error));
+      if (!found.runs) continue;
+      base_text_format(
+          html,
+          "<tr><td class=\"what\">%s: %s</td><td>%d</td><td>%.1f %s</td>"
+          "<td>%.1f</td><td>%lld</td></tr>\n",
+          report_limit_name(limit), report_limit_what(limit),
+          report->threads[i], found.median * 1e-9, report_limit_unit(limit),
+          found.best * 1e-9, (long long)found.runs);
+    }
+  base_text_add_string(html, "</tbody></table></div></section>\n");
+  return PFL_STATUS_OK;
+}
+
+/* ---- Words --------------------------------------------------------------- */
+
+static void add_method(base_text *html, const bench_report *report) {
+  const bench_effort *effort = &report->effort;
+  base_text_format(
+      html,
+      "<section><h2>How it was measured</h2>\n<p>Each row is warmed up for at "
+      "least one run and %g s, then measured until there are %lld runs and %g "
+      "s "
+      "of them (or %g s have passed). Ours, the peers and the limit take turns "
+      "in short blocks, forwards and backwards, so that whatever the machine "
+      "does meanwhile it does to all. The time is wall time by a monotonic "
+      "clock (least step seen %.0f ns).</p>\n",
+      effort->warm_seconds, (long long)effort->min_runs, effort->min_seconds,
+      effort->max_seconds, report->machine.clock_resolution * 1e9);
+  base_text_format(
+      html,
+      "<p>The median is shown with the interval of the ranks that hold it with "
+      "95 %% confidence; no distribution is assumed and below 6 runs none is "
+      "given. No run is left out: those outside Tukey's fences (1.5 and 3 "
+      "quartile ranges) are counted in the table as mild / severe outliers, "
+      "and "
+      "a run is clean if "
+      "its threads waited for a CPU less than 2 %% of its time (and 50 us for "
+      "being woken). The host kept "
+      "%.2f CPU seconds from this machine in all.</p>\n",
+      report->stolen);
+  base_text_add_string(
+      html,
+      "<p>Limits: f32 and f16 rows are held against f32 multiply-adds, bf16 "
+      "rows against bf16 pair products where the CPU has them, decode against "
+      "reading the very memory that its caches lie in (256 MiB and at least "
+      "four times the CPU's caches).</p>\n"
+      "<p>A time counts only if the outputs it belongs to are right: they are "
+      "held against fp64, and an element may differ by u max|row| + 6 rms (n u "
+      "+ 2<sup>-24</sup> (&radic;D + &radic;S + 16)), where u is the unit "
+      "roundoff of the dtype, n is 1 forward and 3 backward, S the length "
+      "summed over and rms the root mean square of the row of O (of dV for dK "
+      "and dV). docs/benchmark.md derives it. Checked were:</p>\n<ul>\n");
+  for (int op = BENCH_OP_FORWARD; op <= BENCH_OP_DECODE; op++)
+    for (int64_t i = 0; i < report->row_count; i++) {
+      if ((int)report->rows[i].workload->op != op) continue;
+      base_text_format(html, "<li>%s: %s</li>\n", bench_op_name((bench_op)op),
+                       report->rows[i].sample);
+      break;
+    }
+  base_text_add_string(html, "</ul></section>\n");
+}
+
+static void add_fact(base_text *html, const char *name, const char *value) {
+  if (!value || !*value) return;
+  base_text_format(html, "<dt>%s</dt><dd>", name);
+  html_add_text(html, value);
+  base_text_add_string(html, "</dd>\n");
+}
+
+static void add_manifest(base_text *html, const bench_report *report) {
+  const bench_machine *m = &report->machine;
+  char number[MACHINE_TEXT_SIZE + 64];
+  base_text_add_string(html, "<section><h2>What was run</h2><dl>\n");
+  add_fact(html, "command", report->options->command);
+  add_fact(html, "version", pfl_version());
+  add_fact(html, "commit", machine_commit());
+  add_fact(html, "compiler", machine_compiler());
+  add_fact(html, "flags", machine_compiler_flags());
+  snprintf(number, sizeof number, "%llu", (unsigned long long)report->seed);
+  add_fact(html, "seed", number);
+  add_fact(html, "from", report->start);
+  add_fact(html, "to", report->end);
+  add_fact(html, "CPU", m->cpu);
+  add_fact(html, "newest instruction set", pfl_isa_name(pfl_isa_best()));
+  add_fact(html, "frequency governor", m->governor);
+  add_fact(html, "system", m->kernel);
+  snprintf(number, sizeof number, "%.1f GiB",
+           (double)m->memory_bytes / (double)(1 << 30));
+  add_fact(html, "memory", number);
+  snprintf(number, sizeof number, "%.1f MiB",
+           (double)m->cache_bytes / (double)(1 << 20));
+  add_fact(html, "last-level caches", number);
+  snprintf(number, sizeof number, "%lld bytes; huge pages: %s",
+           (long long)m->page_bytes, *m->huge_pages ? m->huge_pages : "none");
+  add_fact(html, "pages", number);
+  add_fact(html, "evidence", "measured");
+  base_text_add_string(html, "</dl></section>\n");
+}
+
+pfl_status report_html(const bench_report *report, base_text *out_text,
+                       pfl_error *error) {
+  base_text *html = out_text;
+  add_head(html, report);
+  add_failures(html, report);
+  base_text_add_string(html, "<div class=\"tiles\">\n");
+  add_tile(html, report, BENCH_OP_FORWARD, "the arithmetic peak");
+  add_tile(html, report, BENCH_OP_BACKWARD, "the arithmetic peak");
+  add_tile(html, report, BENCH_OP_DECODE, "the read bandwidth");
+  base_text_add_string(html, "</div>\n");
+  add_legend(html, report);
+  html_add_charts(html, report);
+  add_table(html, report);
+  PFL_TRY(add_limits(html, report, error));
+  add_method(html, report);
+  add_manifest(html, report);
+  base_text_add_string(html, "</main></body></html>\n");
+  return base_text_check(html, error);
+}

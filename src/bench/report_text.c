@@ -1,0 +1,135 @@
+/* The report as a table of 80 columns. */
+#include <math.h>
+#include <string.h>
+
+#include "bench/report.h"
+
+#define ROW "%-20s %-5s %2s %9s %5s %11s %5s %8s %6s"
+
+/* Half the width of the interval, in per cent of the median. */
+static void print_spread(char *text, size_t size,
+                         const statistics_summary *summary) {
+  double half = (summary->high - summary->low) / 2;
+  if (isnan(half))
+    snprintf(text, size, "-");
+  else
+    snprintf(text, size, "%.1f%%", 100 * half / summary->median);
+}
+
+/* The reason as far as there is room: the other reports have it all. */
+static void print_skipped(const char *title, const char *reason, FILE *out) {
+  int room = 80 - (int)strlen(title) - (int)strlen(" skipped: ");
+  bool fits = strlen(reason) <= (size_t)room;
+  fprintf(out, "%s skipped: %.*s%s\n", title, fits ? room : room - 3, reason,
+          fits ? "" : "...");
+}
+
+static void print_side(const report_row *row, const report_side *side,
+                       FILE *out) {
+  char title[REPORT_TITLE_SIZE], threads[16] = "", time[32], spread[32],
+                                 rate[32], share[32], error[32], last[32];
+  bool is_ours = side == row->sides;
+  if (is_ours) {
+    bench_workload_title(row->workload, title);
+    snprintf(threads, sizeof threads, "%d", row->threads);
+  } else {
+    snprintf(title, sizeof title, "  %.18s", side->title);
+  }
+  if (!report_side_measured(side)) {
+    print_skipped(title, side->reason, out);
+    return;
+  }
+  snprintf(time, sizeof time, "%.3f", side->summary.median * 1e3);
+  print_spread(spread, sizeof spread, &side->summary);
+  snprintf(rate, sizeof rate, "%.1f %s", side->rate * 1e-9,
+           report_rate_unit(row));
+  snprintf(share, sizeof share, "%.0f%%", 100 * side->fraction);
+  snprintf(error, sizeof error, "%.1e%s", side->verdict.error,
+           side->verdict.passed ? "" : "!");
+  snprintf(last, sizeof last, "%s", report_row_remark(row));
+  if (!is_ours) {
+    double ratio = report_ratio(row, side);
+    snprintf(last, sizeof last, ratio > 0 ? "%.2fx" : "-", ratio);
+  }
+  if (is_ours && !side->verdict.passed) { /* its time does not count */
+    snprintf(time, sizeof time, "-");
+    snprintf(spread, sizeof spread, "-");
+    snprintf(rate, sizeof rate, "-");
+    snprintf(share, sizeof share, "-");
+  }
+  fprintf(out, ROW "\n", title,
+          is_ours ? bench_workload_dtype(row->workload) : "", threads, time,
+          spread, rate, share, error, last);
+}
+
+static pfl_status print_limits(const bench_report *report, FILE *out,
+                               pfl_error *error) {
+  for (int kind = 0; kind < BENCH_LIMIT_COUNT; kind++) {
+    bench_limit limit = (bench_limit)kind;
+    bool named = false;
+    for (int i = 0; i < report->thread_count; i++) {
+      report_limit found;
+      PFL_TRY(
+          report_limit_find(report, limit, report->threads[i], &found, error));
+      if (!found.runs) continue;
+      if (!named) fprintf(out, "  %-11s", report_limit_name(limit));
+      named = true;
+      fprintf(out, "  %.1f %s on %d thread%s", found.median * 1e-9,
+              report_limit_unit(limit), report->threads[i],
+              report->threads[i] == 1 ? "" : "s");
+    }
+    if (named) fputc('\n', out);
+  }
+  return PFL_STATUS_OK;
+}
+
+static void print_remarks(const bench_report *report, FILE *out) {
+  static const struct {
+    const char *remark, *meaning;
+  } remarks[] = {
+      {"WRONG", "the error is beyond the tolerance; the time does not count"},
+      {"noisy",
+       "more than a fifth of the runs, or of the limit's, waited for "
+       "a CPU"},
+      {"beyond",
+       "faster than the limit; one of the two is not what it should "
+       "be"},
+  };
+  for (size_t n = 0; n < sizeof remarks / sizeof *remarks; n++)
+    for (int64_t i = 0; i < report->row_count; i++) {
+      if (strcmp(report_row_remark(&report->rows[i]), remarks[n].remark))
+        continue;
+      fprintf(out, "%s: %s\n", remarks[n].remark, remarks[n].meaning);
+      break;
+    }
+}
+
+pfl_status report_text(const bench_report *report, FILE *out,
+                       pfl_error *error) {
+  const bench_machine *m = &report->machine;
+  fprintf(out, "pallas-flash %s, suite %s, %s kernels, seed %llu\n",
+          pfl_version(), bench_suite_name(report->suite),
+          pfl_isa_name(report->isa), (unsigned long long)report->seed);
+  fprintf(out, "%s, %lld CPUs, %s\n\n", m->cpu, (long long)m->cpus,
+          report->start);
+  fprintf(out, ROW "\n", "workload", "dtype", "T", "ms", "95%", "rate", "limit",
+          "error", report->side_count > 1 ? "peer" : "");
+  for (int64_t i = 0; i < report->row_count; i++)
+    for (int side = 0; side < report->side_count; side++)
+      print_side(&report->rows[i], &report->rows[i].sides[side], out);
+  fputs(
+      "\nT threads; ms median, 95% half of its interval; rate by the median, "
+      "FLOPs of\ncausal rows counted half, of backward 2.5 times forward; "
+      "error the largest from\nfp64; limit the share of what this machine "
+      "did, in turns with the row:\n",
+      out);
+  PFL_TRY(print_limits(report, out, error));
+  if (report->side_count > 1)
+    fputs(
+        "peer: the peer's time divided by ours, above 1 we are faster; an "
+        "error with !\nis beyond the tolerance, and the time shown all the "
+        "same\n",
+        out);
+  print_remarks(report, out);
+  return PFL_STATUS_OK;
+}
