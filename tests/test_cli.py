@@ -27,6 +27,7 @@ class Golden(cli_case.Case):
     def test_help(self):
         for name, *arguments in [("help", "--help"),
                                  ("run-help", "run", "--help"),
+                                 ("bench-help", "bench", "--help"),
                                  ("info-help", "info", "--help")]:
             done = self.pflash(*arguments)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
@@ -67,6 +68,9 @@ class Golden(cli_case.Case):
                 f"{op} {files} --threads 1025", f"{op} {files} --threads 1.5",
                 f"{op} {files} --threads 4294967297", f"{op} {files} --isa sse",
                 f"{op} --in in.safetensors --out ./in.safetensors",
+                "bench --suite fast", "bench --device tpu", "bench --peer jax",
+                "bench" + 17 * " --peer ./x", "bench --seed 0", "bench --json",
+                "bench --html=", "bench --threads all", "bench --causal",
                 "info --jsno", "info x"]:
             done = self.pflash(*line.split())
             self.assertEqual((done.returncode, done.stdout), (2, ""), line)
@@ -445,6 +449,30 @@ class Output(cli_case.Case):
         done = self.pflash("info", "--json",
                            environment={"PFLASH_ISA": "portable"})
         self.assertEqual(json.loads(done.stdout)["isa"], "portable")
+
+    def test_bench(self):
+        """A benchmark in small: a table, and the reports where they were asked
+        for, which know the command line."""
+        done = self.pflash("bench", "--list")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("suite quick", done.stdout)
+        done = self.pflash("bench", "--suite", "smoke", "--threads", "1",
+                           "--seed=7", "--isa", "portable", "--json",
+                           "a report.json", "--html", "report.html")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, "suite smoke, portable kernels, seed 7")
+        self.assertRegex(done.stderr, "bench: 1 of ")
+        self.assertEqual(set(self.files()), {"in.safetensors", "a report.json",
+                                             "report.html"})
+        report = json.loads(self.files()["a report.json"])
+        self.assertIn("--json 'a report.json' --html", json.dumps(report))
+
+    def test_bench_paths(self):
+        """Told before anything is measured."""
+        for switch in ["--json", "--html"]:
+            done = self.pflash("bench", "--suite", "smoke", switch, "no/x")
+            self.assertEqual((done.returncode, done.stdout), (1, ""), done)
+            self.assertRegex(done.stderr, r"\Apflash bench: .*no/x[^\n]*\n\Z")
 
     def test_strange_path(self):
         name = "\N{SNOWMAN} \"quoted\" \\ --x\n.safetensors"

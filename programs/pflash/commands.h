@@ -7,6 +7,7 @@
 /* X(NAME, name on the command line, what it does). */
 #define COMMAND_LIST(X)                                           \
   X(RUN, run, "Attention of the tensors in a file, into a file.") \
+  X(BENCH, bench, "The benchmark: this machine measured.")        \
   X(INFO, info, "This machine, as the kernels see it.")
 
 /* NONE is `pflash` without a command. */

@@ -30,6 +30,13 @@ static const char *const descriptions[COMMAND_COUNT][3] = {
          "With --json, numbers carry their units in their names. When the "
          "command fails, it prints nothing on standard output and leaves the "
          "output file as it was."},
+    [COMMAND_BENCH] =
+        {"Measures attention on this machine and prints a table: the time of "
+         "each workload, its share of what the machine can do, the error "
+         "against fp64, and the same of other implementations where --peer "
+         "asks for them. docs/benchmark.md has the method.",
+         "It ends with exit code 1 when a result is further from fp64 than it "
+         "may be; the table and the reports say which."},
     [COMMAND_INFO] =
         {"Tells the version, the CPU with its caches and memory, and the "
          "kernels and threads that the other commands use unless told "
@@ -46,8 +53,7 @@ static const struct {
   const char *name, *text;
 } variables[] = {
     {"PFLASH_ISA",
-     "The kernels to use where --isa does not say: portable, avx2, avx512 or "
-     "avx512bf16."},
+     "The kernels to use where --isa does not say; a name that --isa takes."},
 };
 
 static const char *const examples[][2] = {
@@ -72,6 +78,7 @@ static void print_usage_option(cli_page *page, const cli_option *row) {
   option_argument(row, argument, sizeof argument);
   words_append(word, sizeof word, row->required ? "%s%s" : "[%s%s]", row->name,
                argument);
+  if (row->repeats) words_append(word, sizeof word, "...");
   page_code_word(page, word);
 }
 

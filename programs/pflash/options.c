@@ -3,13 +3,13 @@
 #include <ctype.h>
 #include <errno.h>
 #include <float.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/threads.h"
+#include "bench/bench.h"
 #include "page.h"
 #include "pallas_flash/context.h"
 #include "words.h"
@@ -19,6 +19,12 @@ static const char *const op_words[] = {OP_LIST(WORD) NULL};
 static const char *const device_words[] = {DEVICE_LIST(WORD) NULL};
 static const char *const isa_words[] = {PFL_ISA_LIST(WORD) NULL};
 static const char *const manual_words[] = {PAGE_STYLE_LIST(WORD) NULL};
+#undef WORD
+#define WORD(name, word, what) word,
+static const char *const suite_words[] = {BENCH_SUITE_LIST(WORD) NULL};
+#undef WORD
+#define WORD(name, word, script, what) word,
+static const char *const peer_words[] = {BENCH_PEER_LIST(WORD) NULL};
 #undef WORD
 
 const char *op_name(op which) { return which ? op_words[which - 1] : ""; }
@@ -34,6 +40,15 @@ static bool read_choice(const cli_option *row, const char *text,
       *(int *)slot(row, options) = 1 + i;
       return true;
     }
+  return false;
+}
+
+/* The same, kept as the word it is. */
+static bool read_word(const cli_option *row, const char *text,
+                      cli_options *options) {
+  *(const char **)slot(row, options) = text;
+  for (int i = 0; row->choices[i]; i++)
+    if (!strcmp(text, row->choices[i])) return true;
   return false;
 }
 
@@ -63,6 +78,26 @@ static bool read_threads(const cli_option *row, const char *text,
   if (!read_integer(text, &value, &end) || *end) return false;
   options->threads = (int)value;
   return value >= 1 && value <= BASE_THREADS_MAX;
+}
+
+static bool read_seed(const cli_option *row, const char *text,
+                      cli_options *options) {
+  int64_t value;
+  const char *end;
+  (void)row;
+  if (!read_integer(text, &value, &end) || *end || value < 1) return false;
+  options->seed = (uint64_t)value;
+  return true;
+}
+
+static bool read_peer(const cli_option *row, const char *text,
+                      cli_options *options) {
+  bool known = strchr(text, '/');
+  (void)row;
+  for (int i = 0; peer_words[i]; i++) known |= !strcmp(text, peer_words[i]);
+  if (!known || options->peer_count == PEERS_MAX) return false;
+  options->peers[options->peer_count++] = text;
+  return true;
 }
 
 static bool read_window(const cli_option *row, const char *text,
@@ -99,8 +134,17 @@ static bool read_softcap(const cli_option *row, const char *text,
 
 #define DIGITS_(number) #number
 #define DIGITS(number) DIGITS_(number)
+#define THREADS "1 to " DIGITS(BASE_THREADS_MAX)
+#define TELL(name, word, what) " " word ": " what "."
+#define TELL_PEER(name, word, script, what) TELL(name, word, what)
+#define OR_PEER(name, word, script, what) word ", "
+#define PEERS              \
+  BENCH_PEER_LIST(OR_PEER) \
+  "or the path, with a '/', of a program; " DIGITS(PEERS_MAX) " at most"
+
 #define NONE (1u << COMMAND_NONE)
 #define RUN (1u << COMMAND_RUN)
+#define BENCH (1u << COMMAND_BENCH)
 #define INFO (1u << COMMAND_INFO)
 #define SLOT(field) offsetof(cli_options, field)
 
@@ -131,14 +175,42 @@ const cli_option option_table[] = {
      .must_be = "a finite number other than 0 that F32 can hold",
      .help = "What Q K^T is multiplied with; 1 / sqrt(D) if not given."},
     {RUN, "--threads", .argument = "N", .read = read_threads,
-     .must_be = "an integer from 1 to " DIGITS(BASE_THREADS_MAX),
-     .help = "Threads to compute with, 1 to " DIGITS(
-         BASE_THREADS_MAX) "; one "
-                           "for each CPU that the process may run on if not "
-                           "given. The "
-                           "results do not depend on it."},
-    {RUN, "--isa", .choices = isa_words, .read = read_choice, .slot = SLOT(isa),
-     .help = "The kernels to use; the newest that the CPU has if not given."},
+     .must_be = "an integer, " THREADS,
+     .help = "Threads to compute with, " THREADS "; one for each CPU that the "
+             "process may run on if not given. The results do not depend on "
+             "it."},
+    {BENCH, "--suite", .choices = suite_words, .read = read_word,
+     .slot = SLOT(suite),
+     .help = "What to measure; quick if not given." BENCH_SUITE_LIST(TELL)},
+    {BENCH, "--device", .choices = device_words, .read = read_choice,
+     .slot = SLOT(device), .help = "What to measure it on; cpu if not given."},
+    {BENCH, "--threads", .argument = "N", .read = read_threads,
+     .must_be = "an integer, " THREADS,
+     .help = "Measure on this many threads, " THREADS "; on one, and on one "
+             "for each CPU that the process may run on, if not given."},
+    {RUN | BENCH, "--isa", .choices = isa_words, .read = read_choice,
+     .slot = SLOT(isa),
+     .help =
+         "The kernels to use; what PFLASH_ISA names, or the newest that the "
+         "CPU has, if not given."},
+    {BENCH, "--peer", .argument = "NAME", .read = read_peer, .repeats = true,
+     .must_be = PEERS,
+     .help = "Measure another implementation in turns with this one; may be "
+             "given more than once. NAME is the path, with a '/', of a program "
+             "that speaks the peers' protocol (docs/benchmark.md), or one of "
+             "these." BENCH_PEER_LIST(TELL_PEER)},
+    {BENCH, "--seed", .argument = "N", .read = read_seed,
+     .must_be = "an integer >= 1",
+     .help = "Of the tensors' random numbers; 1 if not given."},
+    {BENCH, "--json", .argument = "FILE", .read = read_path,
+     .slot = SLOT(json_path), .must_be = "a path",
+     .help = "Write the report to this file, as JSON."},
+    {BENCH, "--html", .argument = "FILE", .read = read_path,
+     .slot = SLOT(html_path), .must_be = "a path",
+     .help = "Write the report to this file, as a page to look at."},
+    {BENCH, "--list", .slot = SLOT(list),
+     .help = "Print the suites with their rows, and the peers; measure "
+             "nothing."},
     {RUN | INFO, "--json", .slot = SLOT(json),
      .help = "Print one JSON object in place of text."},
     {NONE, "--manual", .choices = manual_words, .read = read_choice,
@@ -148,6 +220,8 @@ const cli_option option_table[] = {
     {~0u, "--help", .slot = SLOT(help), .help = "Print this help."},
 };
 const int option_count = sizeof option_table / sizeof *option_table;
+_Static_assert(sizeof option_table / sizeof *option_table <= 64,
+               "options_parse marks what was given in 64 bits");
 
 /* "a, b or c" */
 static void list_choices(const cli_option *row, char *out_text, size_t size) {
@@ -245,11 +319,11 @@ static pfl_status check_required(command which, uint64_t given,
 pfl_status options_parse(command which, int count, char *const *arguments,
                          cli_options *out_options, pfl_error *error) {
   uint64_t given = 0;
-  cli_options options = {0};
+  cli_options options = {.arguments = arguments, .argument_count = count};
   for (int position = 0; position < count;) {
     int i = find_row(which, arguments[position]);
     if (i < 0) return raise_unknown(which, arguments[position], error);
-    if (given >> i & 1)
+    if (given >> i & 1 && !option_table[i].repeats)
       PFL_RAISE(error, INVALID_ARGUMENT,
                 "%s is given twice: must be given once", option_table[i].name);
     given |= (uint64_t)1 << i;

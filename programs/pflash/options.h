@@ -26,6 +26,9 @@ const char *op_name(op which);
 /* X(NAME, name on the command line). */
 #define DEVICE_LIST(X) X(CPU, "cpu")
 
+/* Peers of one benchmark. */
+#define PEERS_MAX 16
+
 /* What was asked for. All zero: nothing was. A choice is 1 + its place in its
  * list, as the enums op, pfl_isa and page_style are; the strings are argv's. */
 typedef struct cli_options {
@@ -38,6 +41,14 @@ typedef struct cli_options {
   double softcap, scale;
   int threads;
   bool json;
+  const char *suite;
+  uint64_t seed;
+  const char *peers[PEERS_MAX];
+  int peer_count;
+  const char *json_path, *html_path;
+  bool list;
+  char *const *arguments; /* all of them, after the command */
+  int argument_count;
 } cli_options;
 
 typedef struct cli_option cli_option;
@@ -55,7 +66,7 @@ struct cli_option {
   option_read_fn *read;       /* NULL: a flag, a bool at `slot` */
   size_t slot;                /* offset in cli_options, where `read` needs it */
   const char *must_be;        /* "a finite number", unless there are choices */
-  bool required;
+  bool required, repeats;
   const char *help;
 };
 
