@@ -15,7 +15,7 @@ if(CMAKE_SCRIPT_MODE_FILE)
   return()
 endif()
 
-set(commit_header ${PROJECT_BINARY_DIR}/generated/pflash_commit.h)
+set(commit_header ${PROJECT_BINARY_DIR}/generated/bench/commit.h)
 add_custom_target(pfl_commit
   COMMAND ${CMAKE_COMMAND} -D SOURCE=${PROJECT_SOURCE_DIR}
     -D OUTPUT=${commit_header} -P ${CMAKE_CURRENT_LIST_FILE}

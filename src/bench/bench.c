@@ -8,175 +8,17 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "bench/peer.h"
-#include "bench/report.h"
-
-/* A peer that failed on this many rows in a row is not started again. */
-enum { STRIKES_MAX = 2 };
-
-typedef struct bench_guest {
-  bench_peer *peer;              /* NULL: not running */
-  int strikes;                   /* failures since its last good row */
-  char reason[PFL_MESSAGE_SIZE]; /* of the last failure */
-} bench_guest;
-
-/* What there is for each number of threads. */
-typedef struct bench_lane {
-  int32_t threads;
-  pfl_context *context;
-  base_threads *pool;  /* for the limits */
-  bench_guest *guests; /* [peer_count] */
-} bench_lane;
+#include "bench/lane.h"
 
 typedef struct bench {
   const bench_options *options;
   bench_report report;
-  limits_kernels kernels;
   base_threads *pool; /* every CPU, for what is not timed */
   bench_lane lanes[2];
   int64_t ring_bytes;
   char directory[128]; /* for the peers' files; "": none was made */
   double started;
 } bench;
-
-/* ---- What is timed ----------------------------------------------------- */
-
-typedef struct our_run {
-  bench_tensors *tensors;
-  pfl_context *context;
-} our_run;
-
-static pfl_status run_ours(void *self, double *out_seconds, pfl_error *error) {
-  our_run *run = self;
-  double start = machine_now();
-  pfl_status status = tensors_run(run->tensors, run->context, error);
-  *out_seconds = machine_now() - start;
-  return status;
-}
-
-static pfl_status run_peer(void *self, double *out_seconds, pfl_error *error) {
-  return peer_run(self, out_seconds, error);
-}
-
-typedef struct limit_run {
-  bench_limit limit;
-  const limits_kernels *kernels;
-  base_threads *pool;
-  const bench_tensors *tensors; /* READ reads decode's own memory */
-  double work;
-} limit_run;
-
-static pfl_status run_limit(void *self, double *out_seconds, pfl_error *error) {
-  limit_run *run = self;
-  (void)error;
-  limits_ring ring = tensors_ring(run->tensors);
-  double start = machine_now();
-  run->work = limits_run(run->limit, run->kernels, run->pool, &ring);
-  *out_seconds = machine_now() - start;
-  return PFL_STATUS_OK;
-}
-
-/* ---- Peers ------------------------------------------------------------- */
-
-/* The side is not measured for the reason in `error`, and if it is the peer's
- * fault the peer goes. */
-static void turn_away(bench_guest *guest, report_side *side,
-                      const pfl_error *error) {
-  snprintf(side->reason, sizeof side->reason, "%s", error->message);
-  if (error->status == PFL_STATUS_UNIMPLEMENTED) return;
-  snprintf(guest->reason, sizeof guest->reason, "%s", error->message);
-  peer_stop(guest->peer);
-  guest->peer = NULL;
-  guest->strikes++;
-}
-
-/* Has the peer ready to run the workload; else the side says why not. */
-static void invite(bench *b, bench_lane *lane, int which,
-                   const bench_tensors *tensors, report_side *side) {
-  bench_guest *guest = &lane->guests[which];
-  const char *name = b->options->peers[which];
-  pfl_error error = {0};
-  snprintf(side->title, sizeof side->title, "%s", name);
-  if (guest->strikes >= STRIKES_MAX) {
-    snprintf(side->reason, sizeof side->reason, "%s", guest->reason);
-    return;
-  }
-  pfl_status status = PFL_STATUS_OK;
-  if (!guest->peer)
-    status = peer_start(name, lane->threads, b->directory, (peer_patience){0},
-                        &guest->peer, &error);
-  if (status == PFL_STATUS_OK) {
-    status = peer_load(guest->peer, tensors, &error);
-    snprintf(side->title, sizeof side->title, "%s", peer_title(guest->peer));
-  }
-  if (status != PFL_STATUS_OK) {
-    turn_away(guest, side, &error);
-    return;
-  }
-  side->series.subject = (measure_subject){guest->peer, run_peer,
-                                           peer_process(guest->peer), false};
-}
-
-/* After the runs: looks at what the peer computed. */
-static void examine(bench_guest *guest, const bench_tensors *tensors,
-                    const bench_gate *gate, report_side *side) {
-  pfl_error error = side->series.error;
-  pfl_status status = side->series.status;
-  if (status == PFL_STATUS_OK)
-    status = peer_check(guest->peer, tensors, gate, &side->verdict, &error);
-  if (status == PFL_STATUS_OK)
-    guest->strikes = 0;
-  else
-    turn_away(guest, side, &error);
-}
-
-/* ---- One row ----------------------------------------------------------- */
-
-/* Lets all who can run take turns. */
-static pfl_status take_turns(bench *b, report_row *row, pfl_error *error) {
-  int sides = b->report.side_count, count = 0;
-  measure_series **series = malloc((size_t)(sides + 1) * sizeof *series);
-  if (!series) PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for a row");
-  for (int i = 0; i < sides; i++)
-    if (report_side_measured(&row->sides[i]))
-      series[count++] = &row->sides[i].series;
-  series[count++] = &row->limit_series;
-  pfl_status status = measure_in_turns(series, count, &b->report.effort, error);
-  free(series);
-  return status;
-}
-
-static pfl_status measure_row(bench *b, bench_lane *lane,
-                              bench_tensors *tensors, const bench_gate *gate,
-                              report_row *row, pfl_error *error) {
-  report_side *ours = &row->sides[0];
-  snprintf(ours->title, sizeof ours->title, "pallas-flash %s", pfl_version());
-  our_run run = {tensors, lane->context};
-  ours->series.subject = (measure_subject){&run, run_ours, getpid(), false};
-  limit_run limit = {row->limit, &b->kernels, lane->pool, tensors, 0};
-  row->limit_series.subject =
-      (measure_subject){&limit, run_limit, getpid(), true};
-  tensors_spoil_outputs(tensors);
-  if (row->workload->op == BENCH_OP_BACKWARD)
-    PFL_TRY(tensors_run_forward(tensors, lane->context, error));
-  for (int i = 1; i < b->report.side_count; i++)
-    invite(b, lane, i - 1, tensors, &row->sides[i]);
-
-  PFL_TRY(take_turns(b, row, error));
-  row->limit_work = limit.work;
-  PFL_TRY(ours->series.status == PFL_STATUS_OK
-              ? PFL_STATUS_OK
-              : base_error_set(error, ours->series.status, "%s",
-                               ours->series.error.message));
-  const void *outputs[BENCH_OUTPUTS_MAX];
-  for (int i = 0; i < tensors->output_count; i++)
-    outputs[i] = tensors->outputs[i].data;
-  ours->verdict = gate_check(gate, outputs, row->workload->dtype);
-  for (int i = 1; i < b->report.side_count; i++)
-    if (report_side_measured(&row->sides[i]))
-      examine(&lane->guests[i - 1], tensors, gate, &row->sides[i]);
-  return report_row_finish(row, b->report.side_count, error);
-}
 
 /* ---- The suite --------------------------------------------------------- */
 
@@ -226,12 +68,13 @@ static pfl_status add_row(bench *b, bench_lane *lane, bench_tensors *tensors,
       .workload = tensors->workload,
       .threads = lane->threads,
       .work = bench_workload_work(tensors->workload),
-      .limit = bench_workload_limit(tensors->workload, b->kernels.dot != NULL),
+      .limit =
+          bench_workload_limit(tensors->workload, lane->kernels.dot != NULL),
       .sides = calloc((size_t)r->side_count, sizeof *row->sides),
   };
   if (!row->sides) PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for a row");
   memcpy(row->sample, gate->sample, sizeof row->sample);
-  PFL_TRY(measure_row(b, lane, tensors, gate, row, error));
+  PFL_TRY(lane_measure(lane, tensors, gate, &r->effort, row, error));
   tell_row(b, row, all);
   return PFL_STATUS_OK;
 }
@@ -311,23 +154,6 @@ static pfl_status make_directory(bench *b, pfl_error *error) {
             parent ? parent : "/tmp", strerror(errno));
 }
 
-static pfl_status open_lane(bench *b, bench_lane *lane, int32_t threads,
-                            pfl_error *error) {
-  static const pfl_allocator allocator = {0};
-  pfl_context_options context = {.struct_size = sizeof context,
-                                 .threads = threads,
-                                 .isa = b->options->isa};
-  lane->threads = threads;
-  lane->guests =
-      calloc((size_t)b->options->peer_count + 1, sizeof *lane->guests);
-  if (!lane->guests)
-    PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for the peers");
-  PFL_TRY(base_threads_create(&allocator, threads, &lane->pool, error));
-  PFL_TRY(pfl_context_create(&context, &lane->context, error));
-  b->report.isa = pfl_context_isa(lane->context);
-  return PFL_STATUS_OK;
-}
-
 static pfl_status prepare(bench *b, pfl_error *error) {
   static const pfl_allocator allocator = {0};
   const bench_options *o = b->options;
@@ -338,7 +164,6 @@ static pfl_status prepare(bench *b, pfl_error *error) {
   r->seed = o->seed ? o->seed : 1;
   r->side_count = 1 + o->peer_count;
   machine_describe(&r->machine);
-  b->kernels = limits_kernels_best();
   int32_t cpus = base_cpu_count();
   r->threads[r->thread_count++] = o->threads ? o->threads : 1;
   if (!o->threads && cpus > 1) r->threads[r->thread_count++] = cpus;
@@ -349,20 +174,15 @@ static pfl_status prepare(bench *b, pfl_error *error) {
                                           r->machine.memory_bytes / 4))
                       : 0;
   PFL_TRY(base_threads_create(&allocator, cpus, &b->pool, error));
+  if (o->peer_count) PFL_TRY(make_directory(b, error));
   for (int i = 0; i < r->thread_count; i++)
-    PFL_TRY(open_lane(b, &b->lanes[i], r->threads[i], error));
-  return o->peer_count ? make_directory(b, error) : PFL_STATUS_OK;
+    PFL_TRY(lane_open(&b->lanes[i], o, r->threads[i], b->directory, error));
+  r->isa = pfl_context_isa(b->lanes[0].context);
+  return PFL_STATUS_OK;
 }
 
 static void clean_up(bench *b) {
-  for (int i = 0; i < 2; i++) {
-    bench_lane *lane = &b->lanes[i];
-    for (int k = 0; lane->guests && k < b->options->peer_count; k++)
-      peer_stop(lane->guests[k].peer);
-    free(lane->guests);
-    pfl_context_destroy(lane->context);
-    base_threads_destroy(lane->pool);
-  }
+  for (int i = 0; i < 2; i++) lane_close(&b->lanes[i]);
   base_threads_destroy(b->pool);
   for (int64_t i = 0; i < b->report.row_count; i++)
     report_row_release(&b->report.rows[i], b->report.side_count);

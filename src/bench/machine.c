@@ -15,7 +15,7 @@
 
 /* What cmake/commit.cmake says, to this file alone. */
 #ifdef PFLASH_HAS_COMMIT
-#include "pflash_commit.h"
+#include "bench/commit.h"
 #else
 #define PFLASH_COMMIT ""
 #define PFLASH_C_FLAGS ""

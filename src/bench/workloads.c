@@ -48,7 +48,7 @@ static const bench_workload workloads[] = {
 enum { WORKLOAD_COUNT = sizeof workloads / sizeof *workloads };
 
 static const bench_effort efforts[BENCH_SUITE_COUNT] = {
-    [BENCH_SUITE_QUICK] = {7, 0.7, 12, 0.1, 0.05, 256 << 20},
+    [BENCH_SUITE_QUICK] = {7, 1, 12, 0.1, 0.05, 256 << 20},
     [BENCH_SUITE_CPU] = {10, 3, 60, 0.5, 0.05, 256 << 20},
     [BENCH_SUITE_SMOKE] = {6, 0, 1, 0, 0, 0},
 };
