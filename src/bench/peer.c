@@ -97,6 +97,13 @@ static pfl_status start_child(bench_peer *peer, const char *name,
   return child_start(&peer->child, command, settings, log_path, error);
 }
 
+void peer_stop(bench_peer *peer) {
+  if (!peer) return;
+  child_stop(&peer->child);
+  remove(peer->child.log_path);
+  free(peer);
+}
+
 pfl_status peer_start(const char *name, int32_t threads, const char *directory,
                       peer_patience patience, bench_peer **out_peer,
                       pfl_error *error) {
@@ -112,19 +119,11 @@ pfl_status peer_start(const char *name, int32_t threads, const char *directory,
   snprintf(peer->title, sizeof peer->title, "%s", slash ? slash + 1 : name);
   snprintf(peer->directory, sizeof peer->directory, "%s", directory);
   pfl_status status = start_child(peer, name, error);
-  if (status != PFL_STATUS_OK) {
-    free(peer);
-    return status;
-  }
-  *out_peer = peer;
-  return PFL_STATUS_OK;
-}
-
-void peer_stop(bench_peer *peer) {
-  if (!peer) return;
-  child_stop(&peer->child);
-  remove(peer->child.log_path);
-  free(peer);
+  if (status != PFL_STATUS_OK)
+    peer_stop(peer);
+  else
+    *out_peer = peer;
+  return status;
 }
 
 const char *peer_title(const bench_peer *peer) { return peer->title; }
