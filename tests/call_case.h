@@ -446,31 +446,53 @@ static inline void call_check_forward(const call_case *c, bool pairs) {
   free(lse);
 }
 
-/* dq, dk, dv, dsinks against the exact ones, for the o and lse there are. */
-static inline void call_check_backward(const call_case *c, bool pairs) {
+/* Gradients, or their bounds: dq [rows][D], dk [keys][D], dv [keys][Dv],
+ * dsinks [Hq]. */
+typedef struct call_gradients {
+  double *dq, *dk, *dv, *dsinks;
+} call_gradients;
+
+static inline void call_gradients_free(call_gradients *g) {
+  free(g->dq);
+  free(g->dk);
+  free(g->dv);
+  free(g->dsinks);
+}
+
+/* Bounds for the o and lse there are; the exact ones are there. */
+static inline call_gradients call_backward_bounds(const call_case *c,
+                                                  bool pairs) {
   const attention_problem *p = &c->exact.problem;
   bound_call bound = call_bound_call(p, pairs);
   int64_t *slots = case_allocate(p->Sk, sizeof *slots);
   double *room = case_allocate(2 * p->Sk, sizeof *room);
-  double *dq = call_zeros(c->rows * p->D), *dk = call_zeros(c->keys * p->D),
-         *dv = call_zeros(c->keys * p->Dv), *dsinks = call_zeros(p->Hq),
-         *given_o = reference_widen(c->o, p->dtype, c->rows * p->Dv);
+  double *given_o = reference_widen(c->o, p->dtype, c->rows * p->Dv);
+  call_gradients sums = {call_zeros(c->rows * p->D), call_zeros(c->keys * p->D),
+                         call_zeros(c->keys * p->Dv), call_zeros(p->Hq)};
   for (int64_t row = 0; row < c->rows; row++) {
     bound_row r = call_bound_row(c, row, slots, room);
     bound_gradient g = {c->exact.d_o + row * p->Dv, c->exact.o + row * p->Dv,
                         given_o + row * p->Dv, c->exact.lse[row], c->lse[row]};
-    bound_backward(&bound, &r, &g, dq + row * p->D, dk, dv,
-                   dsinks + row / p->Sq % p->Hq);
+    bound_backward(&bound, &r, &g, sums.dq + row * p->D, sums.dk, sums.dv,
+                   sums.dsinks + row / p->Sq % p->Hq);
   }
-  call_compare("dq", c->dq, p->dtype, c->exact.dq, dq, c->rows * p->D);
-  call_compare("dk", c->dk, p->dtype, c->exact.dk, dk, c->keys * p->D);
-  call_compare("dv", c->dv, p->dtype, c->exact.dv, dv, c->keys * p->Dv);
-  if (c->sinks)
-    call_compare("dsinks", c->dsinks, PFL_DTYPE_F32, c->exact.dsinks, dsinks,
-                 p->Hq);
-  double *arrays[] = {room, dq, dk, dv, dsinks, given_o};
-  for (int i = 0; i < COUNT(arrays); i++) free(arrays[i]);
+  free(given_o);
+  free(room);
   free(slots);
+  return sums;
+}
+
+/* dq, dk, dv, dsinks against the exact ones. */
+static inline void call_check_backward(const call_case *c, bool pairs) {
+  const attention_problem *p = &c->exact.problem;
+  call_gradients bounds = call_backward_bounds(c, pairs);
+  call_compare("dq", c->dq, p->dtype, c->exact.dq, bounds.dq, c->rows * p->D);
+  call_compare("dk", c->dk, p->dtype, c->exact.dk, bounds.dk, c->keys * p->D);
+  call_compare("dv", c->dv, p->dtype, c->exact.dv, bounds.dv, c->keys * p->Dv);
+  if (c->sinks)
+    call_compare("dsinks", c->dsinks, PFL_DTYPE_F32, c->exact.dsinks,
+                 bounds.dsinks, p->Hq);
+  call_gradients_free(&bounds);
 }
 
 #endif
