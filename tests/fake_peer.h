@@ -46,10 +46,18 @@ static inline int64_t fake_number(const fake_cell *cell, const char *name) {
   return number;
 }
 
+static inline const char *fake_word(const fake_cell *cell, const char *name) {
+  const char *word = json_string(
+      json_object_get(json_object_get(cell->line.root, "cell"), name));
+  CHECK_NEED(word);
+  return word;
+}
+
 static inline void fake_load(fake_cell *cell) {
   static const pfl_allocator allocator = {0};
-  const char *path = json_string(
-      json_object_get(json_object_get(cell->line.root, "cell"), "inputs"));
+  const char *path = fake_word(cell, "inputs");
+  CHECK_NEED(!strcmp(fake_word(cell, "op"), "forward"));
+  CHECK_NEED(!strcmp(fake_word(cell, "dtype"), "f32"));
   CHECK_NEED(safetensors_read(path, &allocator, &cell->inputs, NULL) ==
              PFL_STATUS_OK);
   CHECK_NEED(pfl_context_create(NULL, &cell->context, NULL) == PFL_STATUS_OK);
