@@ -103,50 +103,71 @@ static void test_lse_not_wanted(void) {
   call_free(&c);
 }
 
-/* A NaN in a query makes its row NaN, unless the row sees no key, and no other
- * row is changed by a bit. */
-static void check_nan_in_row(call_case *c, pfl_context *context, int64_t row) {
+/* Rows that `poisoned` marks must now be NaN, unless they see no key, and no
+ * other row may have changed by a bit. */
+static void check_poisoned(const call_case *c, const char *o, const float *lse,
+                           const bool *poisoned) {
   const attention_problem *p = &c->exact.problem;
-  size_t size = pfl_dtype_size(p->dtype), bytes = (size_t)p->Dv * size;
-  size_t whole = (size_t)c->rows * bytes;
-  char *before = case_allocate((int64_t)whole, 1), *o = c->o;
-  call_forward(c, context);
-  memcpy(before, o, whole);
-  bool empty = c->lse[row] == -INFINITY;
-  memset(
-      (char *)c->q + (size_t)(row * p->D + check_between(0, p->D - 1)) * size,
-      0xff, size);
-  call_forward(c, context);
-  for (int64_t i = 0; i < c->rows; i++)
-    if (i != row)
-      CHECK(!memcmp(o + (size_t)i * bytes, before + (size_t)i * bytes, bytes) &&
-                !isnan(c->lse[i]),
-            "row %d has changed with row %d; %s", (int)i, (int)row, call_text);
-  CHECK(empty ? c->lse[row] == -INFINITY : isnan(c->lse[row]),
-        "lse[%d] is %g; %s", (int)row, c->lse[row], call_text);
-  for (int64_t d = row * p->Dv; d < (row + 1) * p->Dv; d++) {
-    float x = base_element_get(o, p->dtype, d);
-    CHECK(empty ? x == 0 : isnan(x), "row %d: o is %g; %s", (int)row, x,
-          call_text);
+  size_t bytes = (size_t)p->Dv * pfl_dtype_size(p->dtype);
+  for (int64_t i = 0; i < c->rows; i++) {
+    const char *row = (const char *)c->o + (size_t)i * bytes;
+    bool nan = poisoned[i] && lse[i] != -INFINITY;
+    for (int64_t d = 0; nan && d < p->Dv; d++)
+      CHECK(isnan(base_element_get(row, p->dtype, d)), "o[%d][%d] is %g; %s",
+            (int)i, (int)d, base_element_get(row, p->dtype, d), call_text);
+    CHECK(nan ? isnan(c->lse[i]) : c->lse[i] == lse[i],
+          "lse[%d] is %g and was %g; %s", (int)i, c->lse[i], lse[i], call_text);
+    CHECK(nan || !memcmp(row, o + (size_t)i * bytes, bytes),
+          "row %d of o has changed; %s", (int)i, call_text);
   }
-  free(before);
 }
 
-static void test_nan_in_a_query(void) {
-  int cases = check_cases(96);
+/* Calls, puts NaN into an element of row `row` of `tensor`, calls again. */
+static void check_nan(call_case *c, void *tensor, int64_t row,
+                      const bool *poisoned) {
+  const attention_problem *p = &c->exact.problem;
+  pfl_isa isa = (pfl_isa)check_between(PFL_ISA_PORTABLE, pfl_isa_best());
+  pfl_context *context = call_context(isa, (int)check_between(1, 5));
+  size_t size = pfl_dtype_size(p->dtype);
+  char *o = case_allocate(c->rows * p->Dv, size);
+  float *lse = case_allocate(c->rows, sizeof *lse);
+  int64_t element = row * p->D + check_between(0, p->D - 1);
+  call_forward(c, context);
+  memcpy(o, c->o, (size_t)(c->rows * p->Dv) * size);
+  memcpy(lse, c->lse, (size_t)c->rows * sizeof *lse);
+  memset((char *)tensor + (size_t)element * size, 0xff, size);
+  call_forward(c, context);
+  check_poisoned(c, o, lse, poisoned);
+  free(o);
+  free(lse);
+}
+
+/* A NaN in a query stays in its row; one in a key reaches those that see it. */
+static void test_nan_in_a_row(void) {
+  int cases = check_cases(160);
   for (int round = 0; round < cases; round++) {
     call_case c = call_random(round, 1e6);
-    pfl_isa isa = (pfl_isa)check_between(PFL_ISA_PORTABLE, pfl_isa_best());
-    if (c.rows > 0)
-      check_nan_in_row(&c, call_context(isa, (int)check_between(1, 5)),
-                       check_between(0, c.rows - 1));
+    const attention_problem *p = &c.exact.problem;
+    bool *poisoned = case_allocate(c.rows, sizeof *poisoned);
+    bool in_key = check_between(0, 1);
+    int64_t row = check_between(0, base_max(0, (in_key ? c.keys : c.rows) - 1));
+    for (int64_t i = 0; i < c.rows; i++) {
+      int64_t head = i / p->Sq, b = head / p->Hq;
+      poisoned[i] =
+          !in_key ? i == row
+                  : p->Sk && head / p->group == row / p->Sk &&
+                        case_row_sees(&c.exact, b, i % p->Sq, row % p->Sk);
+    }
+    if (in_key ? c.keys : c.rows)
+      check_nan(&c, in_key ? c.k : c.q, row, poisoned);
+    free(poisoned);
     call_free(&c);
   }
 }
 
 int main(void) {
   int failed = CHECK_RUN(test_grid, test_running_maximum, test_empty_rows,
-                         test_lse_not_wanted, test_nan_in_a_query);
+                         test_lse_not_wanted, test_nan_in_a_row);
   call_print_worst();
   call_contexts_destroy();
   return failed;
