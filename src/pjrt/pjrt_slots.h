@@ -1,0 +1,107 @@
+/* The slots of PJRT_Api, the plugin's table of functions, in their order; see
+ * pjrt_abi.h. */
+#ifndef PFL_PJRT_SLOTS_H
+#define PFL_PJRT_SLOTS_H
+
+/* CALL: PJRT_Error *(args *); VOID: void (args *); SKIP: one that nothing here
+ * calls. A plugin's table goes on after the last. */
+#define PJRT_SLOT_LIST(CALL, VOID, SKIP)          \
+  VOID(Error_Destroy)                             \
+  VOID(Error_Message)                             \
+  CALL(Error_GetCode)                             \
+  CALL(Plugin_Initialize)                         \
+  CALL(Plugin_Attributes)                         \
+  CALL(Event_Destroy)                             \
+  SKIP(Event_IsReady)                             \
+  SKIP(Event_Error)                               \
+  CALL(Event_Await)                               \
+  SKIP(Event_OnReady)                             \
+  CALL(Client_Create)                             \
+  CALL(Client_Destroy)                            \
+  CALL(Client_PlatformName)                       \
+  SKIP(Client_ProcessIndex)                       \
+  CALL(Client_PlatformVersion)                    \
+  SKIP(Client_Devices)                            \
+  CALL(Client_AddressableDevices)                 \
+  SKIP(Client_LookupDevice)                       \
+  SKIP(Client_LookupAddressableDevice)            \
+  SKIP(Client_AddressableMemories)                \
+  SKIP(Client_Compile)                            \
+  SKIP(Client_DefaultDeviceAssignment)            \
+  CALL(Client_BufferFromHostBuffer)               \
+  CALL(DeviceDescription_Id)                      \
+  SKIP(DeviceDescription_ProcessIndex)            \
+  CALL(DeviceDescription_Attributes)              \
+  CALL(DeviceDescription_Kind)                    \
+  SKIP(DeviceDescription_DebugString)             \
+  SKIP(DeviceDescription_ToString)                \
+  CALL(Device_GetDescription)                     \
+  SKIP(Device_IsAddressable)                      \
+  SKIP(Device_LocalHardwareId)                    \
+  SKIP(Device_AddressableMemories)                \
+  SKIP(Device_DefaultMemory)                      \
+  CALL(Device_MemoryStats)                        \
+  SKIP(Memory_Id)                                 \
+  SKIP(Memory_Kind)                               \
+  SKIP(Memory_DebugString)                        \
+  SKIP(Memory_ToString)                           \
+  SKIP(Memory_AddressableByDevices)               \
+  CALL(Executable_Destroy)                        \
+  SKIP(Executable_Name)                           \
+  SKIP(Executable_NumReplicas)                    \
+  SKIP(Executable_NumPartitions)                  \
+  CALL(Executable_NumOutputs)                     \
+  SKIP(Executable_SizeOfGeneratedCodeInBytes)     \
+  CALL(Executable_GetCostAnalysis)                \
+  SKIP(Executable_OutputMemoryKinds)              \
+  SKIP(Executable_OptimizedProgram)               \
+  CALL(Executable_Serialize)                      \
+  CALL(LoadedExecutable_Destroy)                  \
+  CALL(LoadedExecutable_GetExecutable)            \
+  CALL(LoadedExecutable_AddressableDevices)       \
+  SKIP(LoadedExecutable_Delete)                   \
+  SKIP(LoadedExecutable_IsDeleted)                \
+  CALL(LoadedExecutable_Execute)                  \
+  CALL(Executable_DeserializeAndLoad)             \
+  SKIP(LoadedExecutable_Fingerprint)              \
+  CALL(Buffer_Destroy)                            \
+  CALL(Buffer_ElementType)                        \
+  CALL(Buffer_Dimensions)                         \
+  SKIP(Buffer_UnpaddedDimensions)                 \
+  SKIP(Buffer_DynamicDimensionIndices)            \
+  SKIP(Buffer_GetMemoryLayout)                    \
+  SKIP(Buffer_OnDeviceSizeInBytes)                \
+  SKIP(Buffer_Device)                             \
+  SKIP(Buffer_Memory)                             \
+  SKIP(Buffer_Delete)                             \
+  CALL(Buffer_IsDeleted)                          \
+  SKIP(Buffer_CopyToDevice)                       \
+  CALL(Buffer_ToHostBuffer)                       \
+  SKIP(Buffer_IsOnCpu)                            \
+  SKIP(Buffer_ReadyEvent)                         \
+  SKIP(Buffer_UnsafePointer)                      \
+  SKIP(Buffer_IncreaseExternalReferenceCount)     \
+  SKIP(Buffer_DecreaseExternalReferenceCount)     \
+  SKIP(Buffer_OpaqueDeviceMemoryDataPointer)      \
+  SKIP(CopyToDeviceStream_Destroy)                \
+  SKIP(CopyToDeviceStream_AddChunk)               \
+  SKIP(CopyToDeviceStream_TotalBytes)             \
+  SKIP(CopyToDeviceStream_GranuleSize)            \
+  SKIP(CopyToDeviceStream_CurrentBytes)           \
+  CALL(TopologyDescription_Create)                \
+  CALL(TopologyDescription_Destroy)               \
+  SKIP(TopologyDescription_PlatformName)          \
+  CALL(TopologyDescription_PlatformVersion)       \
+  CALL(TopologyDescription_GetDeviceDescriptions) \
+  SKIP(TopologyDescription_Serialize)             \
+  SKIP(TopologyDescription_Attributes)            \
+  CALL(Compile)                                   \
+  SKIP(Executable_OutputElementTypes)             \
+  SKIP(Executable_OutputDimensions)               \
+  SKIP(Buffer_CopyToMemory)                       \
+  SKIP(Client_CreateViewOfDeviceBuffer)           \
+  SKIP(Executable_Fingerprint)                    \
+  SKIP(Client_TopologyDescription)                \
+  CALL(Executable_GetCompiledMemoryStats)
+
+#endif
