@@ -333,6 +333,46 @@ static void test_refusals(void) {
   }
 }
 
+/* A row made up: what is said of it follows from its samples. */
+static void test_remarks(void) {
+  double ours[] = {2, 2, 2, 2, 2, 2, 2}, theirs[] = {6, 6, 6, 6, 6, 6, 6};
+  double still[] = {0, 0, 0, 0, 0, 0, 0}, held[] = {0, 0, 0, 0, 0, 1, 1};
+  const struct {
+    double limit_seconds;
+    double *waited, *limit_waited;
+    bool passed;
+    const char *remark;
+    double ratio, fraction;
+  } cases[] = {
+      {1, still, still, true, "", 3, 0.5},
+      {3, still, still, true, "beyond", 3, 1.5},
+      {3, held, still, true, "noisy", 3, 1.5},
+      {1, still, held, true, "noisy", 3, 0.5},
+      {1, held, still, false, "WRONG", 0, 0.5},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    double limit[7];
+    for (int n = 0; n < 7; n++) limit[n] = cases[i].limit_seconds;
+    report_side sides[] = {
+        {.series = {.count = 7, .seconds = ours, .waited = cases[i].waited},
+         .verdict = {.passed = cases[i].passed}},
+        {.series = {.count = 7, .seconds = theirs, .waited = still}}};
+    report_row row = {.work = 10,
+                      .limit_work = 10,
+                      .limit_series = {.count = 7,
+                                       .seconds = limit,
+                                       .waited = cases[i].limit_waited},
+                      .sides = sides};
+    CHECK_NEED(report_row_finish(&row, 2, NULL) == PFL_STATUS_OK);
+    CHECK(!strcmp(report_row_remark(&row), cases[i].remark), "case %zu: %s", i,
+          report_row_remark(&row));
+    CHECK(report_ratio(&row, &sides[1]) == cases[i].ratio, "case %zu: %g", i,
+          report_ratio(&row, &sides[1]));
+    CHECK(fabs(sides[0].fraction - cases[i].fraction) < 1e-12, "case %zu: %g",
+          i, sides[0].fraction);
+  }
+}
+
 static void test_escapes(void) {
   base_text html = {0};
   html_add_text(&html, "<a href=\"x\">&amp;</a>");
@@ -348,9 +388,9 @@ int main(void) {
   directory_make();
   snprintf(json_path, sizeof json_path, "%s", in_directory("r.json"));
   snprintf(html_path, sizeof html_path, "%s", in_directory("r.html"));
-  int failed =
-      CHECK_RUN(test_json, test_both_thread_counts, test_html, test_table,
-                test_peer, test_peers_that_fail, test_refusals, test_escapes);
+  int failed = CHECK_RUN(test_json, test_both_thread_counts, test_html,
+                         test_table, test_peer, test_peers_that_fail,
+                         test_refusals, test_remarks, test_escapes);
   directory_remove();
   return failed;
 }
