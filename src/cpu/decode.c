@@ -10,6 +10,7 @@
 #include "cpu/carve.h"
 #include "cpu/cpu.h"
 #include "cpu/panel.h"
+#include "cpu/stream.h"
 
 #include <float.h>
 #include <math.h>
@@ -17,8 +18,8 @@
 
 enum {
   FEW_ROWS = 8,       /* up to these, reading the cache is what takes time */
-  PART_LEAST = 256,   /* tokens: below, a part costs more than it spreads */
-  TASKS_ENOUGH = 512, /* parts of all sequences and heads, about */
+  PART_LEAST = 512,   /* tokens: below, a part costs more than it spreads */
+  TASKS_ENOUGH = 128, /* parts of all sequences and heads, about */
   PARTS_MOST = 64,    /* of one sequence and head */
   ROW_BLOCK = 256     /* tokens whose scores are held at a time */
 };
@@ -110,6 +111,41 @@ static cache_run run_at(const decode_job *job, const decode_part *part,
   };
 }
 
+static const char *rows_of(const cache_run *run, bool values) {
+  return values ? run->v : run->k;
+}
+
+static int64_t row_bytes(const decode_job *job, bool values) {
+  const attention_decode_problem *p = job->problem;
+  return (values ? p->Dv : p->D) * (int64_t)pfl_dtype_size(p->cache_dtype);
+}
+
+/* What to prefetch while the run at `token` is read: as far ahead as a stream
+ * asks, in pages the same rows of a later one. */
+static const void *ahead_of(const decode_job *job, const decode_part *part,
+                            const cache_run *run, int64_t token, bool values) {
+  const attention_decode_problem *p = job->problem;
+  if (!p->paged) return rows_of(run, values) + STREAM_AHEAD;
+  int64_t page_bytes = p->page_length * row_bytes(job, values);
+  token += base_ceil_div(STREAM_AHEAD, page_bytes) * p->page_length;
+  if (token >= part->end) return NULL;
+  cache_run later = run_at(job, part, token, part->end);
+  return rows_of(&later, values);
+}
+
+/* Prefetches what a stream from `token` on reads before its own asking helps.
+ */
+static void ask_first(const decode_job *job, const decode_part *part,
+                      int64_t token, bool values) {
+  cache_run run;
+  int64_t bytes, left = STREAM_AHEAD;
+  for (; left > 0 && token < part->end; token += run.count, left -= bytes) {
+    run = run_at(job, part, token, part->end);
+    bytes = base_min(left, run.count * row_bytes(job, values));
+    cpu_stream_begin(rows_of(&run, values), bytes);
+  }
+}
+
 /* The tokens that query row r sees. */
 static attention_range visible_to(const decode_job *job,
                                   const decode_part *part, int64_t r) {
@@ -138,6 +174,7 @@ static void score_block(const decode_job *job, const decode_part *part,
     run = run_at(job, part, token, end);
     cpu_rows rows = {
         .x = run.k,
+        .ahead = ahead_of(job, part, &run, token, false),
         .rows = run.count,
         .width = p->D,
         .q_or_acc = s->q,
@@ -167,9 +204,10 @@ static void weigh_row(const decode_job *job, const decode_part *part,
     memset(scores + count, 0, (size_t)(padded - count) * sizeof *scores);
     kernels->softcap(scores, padded, job->call.cap_log2);
   }
-  int64_t shown = base_min(count, visible.end - begin);
-  for (int64_t j = 0; j < padded; j++)
-    if (begin + j < visible.begin || j >= shown) scores[j] = -INFINITY;
+  int64_t first = base_min(base_max(visible.begin - begin, 0), padded);
+  int64_t last = base_min(base_max(visible.end - begin, first), count);
+  for (int64_t j = 0; j < first; j++) scores[j] = -INFINITY;
+  for (int64_t j = last; j < padded; j++) scores[j] = -INFINITY;
   float before = part->m[r];
   float sum = kernels->softmax_row(scores, padded, &part->m[r]);
   float rescale = exp2f(before - part->m[r]);
@@ -191,6 +229,7 @@ static void add_values(const decode_job *job, const decode_part *part,
         weights[r * ROW_BLOCK + j] *= run.v_scale[j];
     cpu_rows rows = {
         .x = run.v,
+        .ahead = ahead_of(job, part, &run, token, true),
         .rows = run.count,
         .width = p->Dv,
         .q_or_acc = part->o,
@@ -206,6 +245,7 @@ static void add_values(const decode_job *job, const decode_part *part,
 static void run_few_rows(const decode_job *job, const decode_part *part,
                          const decode_scratch *s) {
   const attention_decode_problem *p = job->problem;
+  ask_first(job, part, part->begin, false);
   for (int64_t r = 0; r < job->rows; r++) {
     float *q = s->q + r * job->width;
     job->call.kernels->widen[p->dtype](q, query_rows(job, part, r), p->D);
@@ -217,6 +257,7 @@ static void run_few_rows(const decode_job *job, const decode_part *part,
   for (int64_t token = part->begin; token < part->end; token += ROW_BLOCK) {
     int64_t end = base_min(part->end, token + ROW_BLOCK);
     score_block(job, part, s, token, end);
+    ask_first(job, part, token, true); /* arrives while the rows are weighed */
     for (int64_t r = 0; r < job->rows; r++)
       weigh_row(job, part, s, r, token, end);
     add_values(job, part, s, token, end);

@@ -82,6 +82,8 @@ typedef struct cpu_gradient {
  * x row j is at x + j * width elements of its own dtype. */
 typedef struct cpu_rows {
   const void *x;
+  const void *ahead; /* prefetched in step with x, and never read: what comes
+                        STREAM_AHEAD bytes or so later; NULL: nothing */
   int64_t rows, width;
   float *q_or_acc;
   int64_t q_rows, q_row;

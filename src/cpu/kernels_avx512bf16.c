@@ -104,7 +104,9 @@ static inline __attribute__((always_inline)) void scores_tile(
     for (int k = 0; k < keys; k++) sum[i][k] = vf_zero();
   const uint16_t *from = (const uint16_t *)x->x + j * x->width;
   int64_t steps = (x->width + 31) / 32;
-  cpu_stream stream = cpu_stream_init(from, keys * x->width * 2, steps);
+  const uint16_t *ahead = x->ahead;
+  cpu_stream stream = cpu_stream_init(ahead ? ahead + j * x->width : NULL,
+                                      keys * x->width * 2, steps);
   for (int64_t d = 0; d < steps; d++) {
     __m512i kv[ROW_KEYS];
     for (int k = 0; k < keys; k++)

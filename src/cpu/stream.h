@@ -5,7 +5,6 @@
 #ifndef PFL_CPU_STREAM_H
 #define PFL_CPU_STREAM_H
 
-#include <immintrin.h>
 #include <stdint.h>
 
 /* Far enough to cover memory's latency (8 KiB at 40 GB/s are 200 ns), near
@@ -17,16 +16,23 @@ typedef struct cpu_stream {
   int64_t step; /* bytes asked for at a step: whole lines */
 } cpu_stream;
 
-/* The stream of `bytes` bytes from `start` on, read in `steps` steps. */
+/* The `bytes` bytes from `start` on, asked for in `steps` steps; NULL: none. */
 static inline cpu_stream cpu_stream_init(const void *start, int64_t bytes,
                                          int64_t steps) {
-  return (cpu_stream){(const char *)start + STREAM_AHEAD,
-                      (bytes / steps + 63) / 64 * 64};
+  return (cpu_stream){(const char *)start,
+                      start ? (bytes / steps + 63) / 64 * 64 : 0};
+}
+
+/* Asks for `bytes` bytes at once: the first, for which steps would be too late.
+ */
+static inline void cpu_stream_begin(const void *start, int64_t bytes) {
+  const char *at = (const char *)start;
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + i);
 }
 
 static inline void cpu_stream_step(cpu_stream *stream) {
   for (int64_t i = 0; i < stream->step; i += 64)
-    _mm_prefetch(stream->at + i, _MM_HINT_T0);
+    __builtin_prefetch(stream->at + i);
   stream->at += stream->step;
 }
 

@@ -143,12 +143,12 @@ INLINE int64_t element_size(pfl_dtype dtype) {
   return dtype == PFL_DTYPE_F32 ? 4 : dtype == PFL_DTYPE_I8 ? 1 : 2;
 }
 
-/* Rows j and on of the cache, which `steps` steps read `rows` of. */
+/* What is asked for in step with rows j .. j + rows - 1, read in `steps`. */
 INLINE cpu_stream stream_rows(const cpu_rows *x, pfl_dtype dtype, int64_t j,
                               int64_t rows, int64_t steps) {
   int64_t row_bytes = x->width * element_size(dtype);
-  return cpu_stream_init((const char *)x->x + j * row_bytes, rows * row_bytes,
-                         steps);
+  const char *start = x->ahead ? (const char *)x->ahead + j * row_bytes : NULL;
+  return cpu_stream_init(start, rows * row_bytes, steps);
 }
 
 /* The same for the last count < LANES elements of a row, zeros after them. */
