@@ -75,7 +75,7 @@ void base_text_add_double(base_text *text, double number) {
   /* %g drops zeros, so DBL_DIG digits give every shorter form too; a subnormal
    * number has fewer digits than that */
   int digits = fabs(number) < DBL_MIN ? 1 : DBL_DIG;
-  char decimal[32];
+  char decimal[40]; /* gcc, for TSan, reckons with 38 */
   snprintf(decimal, sizeof decimal, "%.*g", digits, number);
   while (digits < DBL_DECIMAL_DIG && strtod(decimal, NULL) != number)
     snprintf(decimal, sizeof decimal, "%.*g", ++digits, number);
