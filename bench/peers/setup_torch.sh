@@ -9,7 +9,8 @@ venv=${1:-$here/../../.venv}
 python=$venv/bin/python
 
 [ -x "$python" ] || python3 -m venv "$venv"
-if ! "$python" -c 'import importlib.metadata as m; m.version("torch")' 2>/dev/null; then
+if ! "$python" -c 'from importlib.metadata import version as v; v("torch")' \
+  2>/dev/null; then
   "$python" -m pip install --quiet \
     filelock fsspec jinja2 networkx sympy typing_extensions
   "$python" -m pip install --quiet --no-deps torch

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""PyTorch's scaled_dot_product_attention on the CPU, as a peer of `pflash bench`.
+"""PyTorch's scaled_dot_product_attention on the CPU, a peer of `pflash bench`.
 
 Speaks the peers' protocol of docs/benchmark.md: one JSON object a line, read
 from stdin, answered on stdout. The flash backend is asked for by name; where
@@ -24,7 +24,8 @@ try:
     from torch.nn.attention import SDPBackend, sdpa_kernel
 except ImportError as error:
     for line in sys.stdin:
-        print(json.dumps({"skip": f"{error}; run bench/peers/setup_torch.sh"}), file=answers, flush=True)
+        reason = f"{error}; run bench/peers/setup_torch.sh"
+        print(json.dumps({"skip": reason}), file=answers, flush=True)
     sys.exit()
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
@@ -40,9 +41,11 @@ def read_tensors(path):
         if name == "__metadata__":
             continue
         begin, end = entry["data_offsets"]
-        flat = torch.frombuffer(data, dtype=torch.uint8, count=end - begin, offset=8 + size + begin)
+        flat = torch.frombuffer(data, dtype=torch.uint8, count=end - begin,
+                                offset=8 + size + begin)
         # cloned, since the file goes away and its offset may be unaligned
-        tensors[name] = flat.clone().view(DTYPES[entry["dtype"]]).view(entry["shape"])
+        typed = flat.clone().view(DTYPES[entry["dtype"]])
+        tensors[name] = typed.view(entry["shape"])
     return tensors
 
 
@@ -67,7 +70,8 @@ def write_tensors(path, tensors):
 
 def attend(q, k, v, causal):
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
-        return functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return functional.scaled_dot_product_attention(
+            q, k, v, is_causal=causal)
 
 
 class Forward:
@@ -92,7 +96,8 @@ class Backward:
         self.o = attend(*self.tensors, cell["causal"])
 
     def run(self):
-        self.gradients = torch.autograd.grad(self.o, self.tensors, self.d_o, retain_graph=True)
+        self.gradients = torch.autograd.grad(
+            self.o, self.tensors, self.d_o, retain_graph=True)
 
     def outputs(self):
         return dict(zip(("dq", "dk", "dv"), self.gradients))
@@ -105,7 +110,8 @@ class Decode:
         self.shape = inputs["q"].shape
         heads, width = cell["kv_heads"], cell["head_dim"]
         self.q = inputs["q"].view(1, heads, -1, width)
-        self.caches = [(inputs["k"].clone(), inputs["v"].clone()) for _ in range(cell["copies"])]
+        self.caches = [(inputs["k"].clone(), inputs["v"].clone())
+                       for _ in range(cell["copies"])]
         self.next = 0
 
     def run(self):
@@ -124,7 +130,8 @@ OPS = {"forward": Forward, "backward": Backward, "decode": Decode}
 def load(cell):
     """(the cell ready to run, None) or (None, why it cannot be)."""
     if cell["cache_dtype"] != cell["dtype"]:
-        return None, f"no {cell['cache_dtype']} cache in scaled_dot_product_attention"
+        return None, (f"no {cell['cache_dtype']} cache in "
+                      "scaled_dot_product_attention")
     torch.set_num_threads(cell["threads"])
     try:
         work = OPS[cell["op"]](cell, read_tensors(cell["inputs"]))

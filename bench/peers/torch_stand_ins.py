@@ -18,23 +18,35 @@ CUDA = re.compile(r"lib(cu|nv|nccl)")
 
 
 def output(*command):
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout
 
 
-def wanted(library):
-    """(libraries needed, {library: versions}, {version: symbols}, symbols of no version)"""
-    needed = {n for n in re.findall(r"\(NEEDED\).*\[(.*)\]", output("readelf", "-dW", library)) if CUDA.match(n)}
+def needed_by(library):
+    """The CUDA libraries it names."""
+    table = output("readelf", "-dW", library)
+    names = re.findall(r"\(NEEDED\).*\[(.*)\]", table)
+    return {name for name in names if CUDA.match(name)}
+
+
+def versions_of(library):
+    """{library it needs: the symbol versions it wants of that}"""
     versions, current = {}, None
     for line in output("readelf", "-VW", library).splitlines():
         if found := re.search(r"File: (\S+)", line):
-            current = found[1]
+            current = versions.setdefault(found[1], set())
         elif found := re.search(r"Name: (\S+) +Flags", line):
-            versions.setdefault(current, set()).add(found[1])
-    versioned, plain = {}, set()
-    symbols = output("readelf", "--dyn-syms", "-W", library)
-    for name, version in re.findall(r"UND (\w+)(?:@(\S+).*)?$", symbols, re.M):
-        versioned.setdefault(version, set()).add(name) if version else plain.add(name)
-    return needed, versions, versioned, plain
+            current.add(found[1])
+    return versions
+
+
+def symbols_of(library):
+    """{version, "" for none: the undefined symbols of it}"""
+    symbols = {}
+    table = output("readelf", "--dyn-syms", "-W", library)
+    for name, version in re.findall(r"UND (\w+)(?:@(\S+).*)?$", table, re.M):
+        symbols.setdefault(version, set()).add(name)
+    return symbols
 
 
 def merge(into, more):
@@ -43,39 +55,44 @@ def merge(into, more):
 
 
 def belongs(symbol, library):
+    """Whether a symbol without a version is likely the library's."""
     stem = re.match(r"lib([a-zA-Z]+?)(_host)?\.", library)[1].lower()
-    # the driver's symbols are cuXxx; libcuda's stem would also take cudaXxx
-    return bool(re.match("cu[A-Z]", symbol)) if stem == "cuda" else symbol.lower().startswith(stem)
+    if stem == "cuda":  # the driver's are cuXxx; the stem would take cudaXxx
+        return bool(re.match("cu[A-Z]", symbol))
+    return symbol.lower().startswith(stem)
 
 
-def build(path, versions, versioned, plain):
+def build(path, versions, symbols):
     name = os.path.basename(path)
-    mine = {v: versioned.get(v, set()) for v in versions.get(name, ())}
-    symbols = {s for s in plain if belongs(s, name)}.union(*mine.values())
-    source = "".join(f"int {s}(void) {{ return 100; }}\n" for s in sorted(symbols))
-    script = "".join(f"{v} {{ global: {' '.join(s + ';' for s in sorted(names))} }};\n" for v, names in sorted(mine.items()))
+    mine = {v: sorted(symbols.get(v, ())) for v in versions.get(name, ())}
+    names = {s for s in symbols.get("", ()) if belongs(s, name)}.union(
+        *mine.values())
+    source = "".join(f"int {s}(void) {{ return 100; }}\n"
+                     for s in sorted(names))
+    script = "".join(f"{v} {{ global: {''.join(s + ';' for s in mine[v])} }};\n"
+                     for v in sorted(mine))
+    command = ["gcc", "-w", "-shared", "-fPIC", "-nostdlib",
+               f"-Wl,-soname,{name}", "-x", "c", "-", "-o", path]
     with tempfile.NamedTemporaryFile("w", suffix=".map") as map_file:
         map_file.write(script)
         map_file.flush()
-        command = ["gcc", "-w", "-shared", "-fPIC", "-nostdlib", f"-Wl,-soname,{name}", "-x", "c", "-", "-o", path]
         if script:
             command.append(f"-Wl,--version-script={map_file.name}")
         subprocess.run(command, input=source, text=True, check=True)
 
 
 def main():
-    folder = os.path.join(os.path.dirname(importlib.util.find_spec("torch").origin), "lib")
-    needed, versions, versioned, plain = set(), {}, {}, set()
-    for library in glob.glob(folder + "/lib*torch*.so*") + glob.glob(folder + "/libc10*.so*"):
-        n, v, s, p = wanted(library)
-        needed |= n
-        plain |= p
-        merge(versions, v)
-        merge(versioned, s)
+    torch = os.path.dirname(importlib.util.find_spec("torch").origin)
+    needed, versions, symbols = set(), {}, {}
+    for pattern in ("libtorch*.so*", "libc10*.so*"):
+        for library in glob.glob(os.path.join(torch, "lib", pattern)):
+            needed |= needed_by(library)
+            merge(versions, versions_of(library))
+            merge(symbols, symbols_of(library))
     for name in sorted(needed):
-        path = os.path.join(folder, name)
+        path = os.path.join(torch, "lib", name)
         if not os.path.exists(path):
-            build(path, versions, versioned, plain)
+            build(path, versions, symbols)
 
 
 if __name__ == "__main__":
