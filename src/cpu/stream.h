@@ -12,14 +12,14 @@
 #define STREAM_AHEAD 8192
 
 typedef struct cpu_stream {
-  const char *at;
+  uintptr_t at; /* an address, as it may lie behind what there is, or be NULL */
   int64_t step; /* bytes asked for at a step: whole lines */
 } cpu_stream;
 
 /* The `bytes` bytes from `start` on, asked for in `steps` steps; NULL: none. */
 static inline cpu_stream cpu_stream_init(const void *start, int64_t bytes,
                                          int64_t steps) {
-  return (cpu_stream){(const char *)start,
+  return (cpu_stream){(uintptr_t)start,
                       start ? (bytes / steps + 63) / 64 * 64 : 0};
 }
 
@@ -32,8 +32,8 @@ static inline void cpu_stream_begin(const void *start, int64_t bytes) {
 
 static inline void cpu_stream_step(cpu_stream *stream) {
   for (int64_t i = 0; i < stream->step; i += 64)
-    __builtin_prefetch(stream->at + i);
-  stream->at += stream->step;
+    __builtin_prefetch((const void *)(stream->at + (uintptr_t)i));
+  stream->at += (uintptr_t)stream->step;
 }
 
 #endif
