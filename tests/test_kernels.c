@@ -665,6 +665,7 @@ static cpu_rows draw_cpu_rows(pfl_dtype dtype) {
   x.q_row = base_round_up(x.width, CPU_LANES_MAX) + 16 * check_between(0, 1);
   x.s_row = x.rows + check_between(0, 9);
   x.x = draw_rows(x.rows, x.width, dtype);
+  if (check_between(0, 1)) x.ahead = x.x; /* changes nothing but time */
   x.q_or_acc = draw_padded(x.q_rows, x.width, x.q_row);
   x.s = draw_matrix(x.q_rows, x.rows, x.s_row);
   if (dtype == PFL_DTYPE_BF16) /* its scores may be products of bf16 */
