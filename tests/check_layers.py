@@ -28,6 +28,7 @@ LAYERS = {
             "attention", "base"],
     "bench": ["api", "schedule", "sim", "pjrt", "xla", "kernels", "mosaic",
               "cpu", "attention", "base"],
+    "pflash-compiler": ["pjrt", "base"],       # programs/pflash-compiler
     "pflash": ["bench", "attention", "base"],  # programs/pflash
 }
 LINES_MAX = 700

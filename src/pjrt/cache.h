@@ -1,0 +1,30 @@
+/* The compile cache: one file for each artifact, called by the SHA-256 of all
+ * that it was made of: module, options, topology, LIBTPU_INIT_ARGS, and the
+ * build of the compiler.
+ *
+ * It lies in PFLASH_CACHE, or pallas-flash in XDG_CACHE_HOME or ~/.cache. An
+ * empty PFLASH_CACHE, or no home, means no cache. Files appear whole, by
+ * renaming, so that any number of processes may share it; what is not whole is
+ * compiled again; what cannot be written is not kept. Nothing is ever removed:
+ * that is the user's to do, at any time. */
+#ifndef PFL_PJRT_CACHE_H
+#define PFL_PJRT_CACHE_H
+
+#include "pjrt/compile.h"
+
+/* Sets *out_path to where the artifact of a request belongs, and leaves it
+ * empty if there is no cache. RESOURCE_EXHAUSTED. */
+PFL_NODISCARD pfl_status pjrt_cache_name(const pjrt_compile_request *request,
+                                         const char *plugin,
+                                         base_text *out_path, pfl_error *error);
+
+/* Sets *out_found. RESOURCE_EXHAUSTED, and nothing else, is a failure. */
+PFL_NODISCARD pfl_status pjrt_cache_load(const char *path,
+                                         const pfl_allocator *allocator,
+                                         pjrt_artifact *out_artifact,
+                                         bool *out_found, pfl_error *error);
+
+/* Keeps it, if that can be done. */
+void pjrt_cache_store(const char *path, const void *packed, size_t size);
+
+#endif
