@@ -1,0 +1,381 @@
+#include "xla/program.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+
+/* ---- The rules ----------------------------------------------------------- */
+
+static pfl_status check_tensor(const xla_tensor *tensor, const char *what,
+                               int number, pfl_error *error) {
+  int64_t items;
+  if (!pfl_dtype_size(tensor->dtype))
+    PFL_RAISE(error, INVALID_ARGUMENT, "%s %d has no dtype", what, number);
+  if (tensor->rank < 0 || tensor->rank > XLA_RANK_MAX)
+    PFL_RAISE(error, INVALID_ARGUMENT, "%s %d has rank %d: must be 0 to %d",
+              what, number, tensor->rank, XLA_RANK_MAX);
+  if (!base_product(tensor->shape, tensor->rank, &items))
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "%s %d has a negative size, or more items than 64 bits count",
+              what, number);
+  return PFL_STATUS_OK;
+}
+
+static bool same_tensor(const xla_tensor *a, const xla_tensor *b) {
+  return a->dtype == b->dtype && a->rank == b->rank &&
+         !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape);
+}
+
+/* The type of a value, and its call (-1: an argument) and place there. */
+static const xla_tensor *find_value(const xla_program *program, int value,
+                                    int *out_call, int *out_place) {
+  *out_call = -1;
+  *out_place = value;
+  if (value < 0) return NULL;
+  if (value < program->argument_count) return &program->arguments[value];
+  *out_place -= program->argument_count;
+  for (*out_call = 0; *out_call < program->call_count; ++*out_call) {
+    const xla_call *call = &program->calls[*out_call];
+    if (*out_place < call->result_count) return &call->results[*out_place];
+    *out_place -= call->result_count;
+  }
+  return NULL;
+}
+
+static const xla_tensor *value_type(const xla_program *program, int value) {
+  int call, place;
+  return find_value(program, value, &call, &place);
+}
+
+/* A value of the arguments or of the calls before number `before`. */
+static pfl_status check_value(const xla_program *program, int value, int before,
+                              pfl_error *error) {
+  int call, place;
+  if (!find_value(program, value, &call, &place) || call >= before)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "value %d is used by call %d: there is none of that number yet",
+              value, before);
+  return PFL_STATUS_OK;
+}
+
+/* Aliases of `results` by `operands` (both as numbers of values' types). */
+static pfl_status check_aliases(const xla_alias *aliases, int count,
+                                const xla_tensor *const *results,
+                                int result_count,
+                                const xla_tensor *const *operands,
+                                int operand_count, pfl_error *error) {
+  for (int i = 0; i < count; i++) {
+    int result = aliases[i].result, operand = aliases[i].operand;
+    if (result < 0 || result >= result_count || operand < 0 ||
+        operand >= operand_count)
+      PFL_RAISE(error, INVALID_ARGUMENT,
+                "result %d aliases operand %d: there are %d and %d", result,
+                operand, result_count, operand_count);
+    if (!same_tensor(results[result], operands[operand]))
+      PFL_RAISE(error, INVALID_ARGUMENT,
+                "result %d aliases operand %d: dtype and shape must agree",
+                result, operand);
+    for (int k = 0; k < i; k++)
+      if (aliases[k].result == result || aliases[k].operand == operand)
+        PFL_RAISE(error, INVALID_ARGUMENT,
+                  "result %d or operand %d is aliased twice", result, operand);
+  }
+  return PFL_STATUS_OK;
+}
+
+enum { LIST_MAX = 64 }; /* operands, results, outputs */
+
+static pfl_status check_call(const xla_program *program, int number,
+                             pfl_error *error) {
+  const xla_call *call = &program->calls[number];
+  const xla_tensor *operands[LIST_MAX], *results[LIST_MAX];
+  if (!call->kernel_name || !call->body || !call->body_size)
+    PFL_RAISE(error, INVALID_ARGUMENT, "call %d has no kernel", number);
+  if (call->operand_count < 0 || call->operand_count > LIST_MAX ||
+      call->result_count < 1 || call->result_count > LIST_MAX)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "call %d has %d operands and %d results: must be 0 to %d and 1 "
+              "to %d",
+              number, call->operand_count, call->result_count, LIST_MAX,
+              LIST_MAX);
+  for (int i = 0; i < call->operand_count; i++) {
+    PFL_TRY(check_value(program, call->operands[i], number, error));
+    operands[i] = value_type(program, call->operands[i]);
+  }
+  for (int i = 0; i < call->result_count; i++) {
+    PFL_TRY(check_tensor(&call->results[i], "result", i, error));
+    results[i] = &call->results[i];
+  }
+  return check_aliases(call->aliases, call->alias_count, results,
+                       call->result_count, operands, call->operand_count,
+                       error);
+}
+
+static pfl_status check_program(const xla_program *program, pfl_error *error) {
+  const xla_tensor *arguments[LIST_MAX], *outputs[LIST_MAX];
+  if (program->replicas < 0 || program->replicas > XLA_REPLICAS_MAX)
+    PFL_RAISE(error, INVALID_ARGUMENT, "replicas is %d: must be 1 to %d",
+              program->replicas, XLA_REPLICAS_MAX);
+  if (program->argument_count < 0 || program->argument_count > LIST_MAX ||
+      program->output_count < 1 || program->output_count > LIST_MAX)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "a program has %d arguments and %d outputs: must be 0 to %d and "
+              "1 to %d",
+              program->argument_count, program->output_count, LIST_MAX,
+              LIST_MAX);
+  for (int i = 0; i < program->argument_count; i++) {
+    PFL_TRY(check_tensor(&program->arguments[i], "argument", i, error));
+    arguments[i] = &program->arguments[i];
+  }
+  for (int i = 0; i < program->call_count; i++)
+    PFL_TRY(check_call(program, i, error));
+  for (int i = 0; i < program->output_count; i++) {
+    PFL_TRY(
+        check_value(program, program->outputs[i], program->call_count, error));
+    outputs[i] = value_type(program, program->outputs[i]);
+  }
+  return check_aliases(program->donations, program->donation_count, outputs,
+                       program->output_count, arguments,
+                       program->argument_count, error);
+}
+
+/* ---- Pieces of text ------------------------------------------------------ */
+
+/* A string in MLIR: whatever is not plain becomes \HH. */
+static void add_quoted(base_text *text, const char *bytes, size_t size) {
+  base_text_add(text, "\"", 1);
+  for (size_t i = 0; i < size; i++) {
+    unsigned char byte = (unsigned char)bytes[i];
+    if (byte >= ' ' && byte < 0x7f && byte != '"' && byte != '\\')
+      base_text_add(text, bytes + i, 1);
+    else
+      base_text_format(text, "\\%02X", byte);
+  }
+  base_text_add(text, "\"", 1);
+}
+
+static void add_base64(base_text *text, const char *bytes, size_t size) {
+  static const char digits[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (size_t i = 0; i < size; i += 3) {
+    size_t left = size - i;
+    uint32_t group = (uint32_t)(unsigned char)bytes[i] << 16;
+    if (left > 1) group |= (uint32_t)(unsigned char)bytes[i + 1] << 8;
+    if (left > 2) group |= (unsigned char)bytes[i + 2];
+    char out[4] = {digits[group >> 18], digits[group >> 12 & 63],
+                   left > 1 ? digits[group >> 6 & 63] : '=',
+                   left > 2 ? digits[group & 63] : '='};
+    base_text_add(text, out, 4);
+  }
+}
+
+static void add_type(base_text *text, const xla_tensor *tensor) {
+  static const char *const names[] = {[PFL_DTYPE_F32] = "f32",
+                                      [PFL_DTYPE_BF16] = "bf16",
+                                      [PFL_DTYPE_F16] = "f16",
+                                      [PFL_DTYPE_I8] = "i8",
+                                      [PFL_DTYPE_I32] = "i32"};
+  base_text_add_string(text, "tensor<");
+  for (int i = 0; i < tensor->rank; i++)
+    base_text_format(text, "%" PRId64 "x", tensor->shape[i]);
+  base_text_format(text, "%s>", names[tensor->dtype]);
+}
+
+/* Row-major: the last dimension is the fastest. */
+static void add_layout(base_text *text, const xla_tensor *tensor) {
+  base_text_add_string(text, "dense<");
+  if (tensor->rank != 1) base_text_add_string(text, tensor->rank ? "[" : "");
+  for (int i = tensor->rank; i-- > 0;)
+    base_text_format(text, i ? "%d, " : "%d", i);
+  if (tensor->rank > 1) base_text_add_string(text, "]");
+  base_text_format(text, "> : tensor<%dxindex>", tensor->rank);
+}
+
+/* %arg0 of an argument; %0 of a call's only result, %0#1 of one of several. */
+static void add_value(base_text *text, const xla_program *program, int value) {
+  int call, place;
+  find_value(program, value, &call, &place);
+  if (call < 0)
+    base_text_format(text, "%%arg%d", place);
+  else if (program->calls[call].result_count == 1)
+    base_text_format(text, "%%%d", call);
+  else
+    base_text_format(text, "%%%d#%d", call, place);
+}
+
+static void add_separator(base_text *text, int i) {
+  if (i) base_text_add_string(text, ", ");
+}
+
+/* ---- The call's configuration -------------------------------------------- */
+
+/* XLA's numbers of the memory spaces. */
+static int64_t memory_color(xla_memory memory) {
+  static const int64_t colors[] = {[XLA_MEMORY_DEFAULT] = -1,
+                                   [XLA_MEMORY_HBM] = 0,
+                                   [XLA_MEMORY_VMEM] = 1,
+                                   [XLA_MEMORY_SMEM] = 4};
+  return colors[memory];
+}
+
+static void write_memories(json_writer *json, bool operands,
+                           const xla_memory *memories, int count) {
+  bool any = false;
+  for (int i = 0; memories && i < count; i++) any |= memories[i] != 0;
+  if (!any) return;
+  json_begin_array(json, operands ? "input_memory_space_colors"
+                                  : "output_memory_space_colors");
+  for (int i = 0; i < count; i++) {
+    if (memories[i] == XLA_MEMORY_DEFAULT) continue;
+    json_begin_object(json, NULL);
+    json_write_int64(json, operands ? "operand_index" : "shape_index", i);
+    json_write_int64(json, "color", memory_color(memories[i]));
+    json_end(json);
+  }
+  json_end(json);
+}
+
+static void write_cost(json_writer *json, const xla_cost *cost) {
+  json_begin_object(json, "cost_estimate");
+  json_write_int64(json, "flops", cost->flops);
+  json_write_int64(json, "transcendentals", cost->transcendentals);
+  json_write_int64(json, "bytes_accessed", cost->bytes_accessed);
+  json_write_int64(json, "remote_bytes_transferred",
+                   cost->remote_bytes_transferred);
+  json_end(json);
+}
+
+static void write_config(base_text *config, const xla_call *call) {
+  base_text body = {.allocator = config->allocator};
+  json_writer json = {.text = config};
+  const xla_cost *cost = &call->cost;
+  add_base64(&body, call->body, call->body_size);
+  if (body.failed) config->failed = true;
+  json_begin_object(&json, NULL);
+  json_begin_object(&json, "custom_call_config");
+  json_write_string(&json, "body", base_text_get(&body));
+  if (call->has_communication) {
+    json_write_bool(&json, "has_communication", true);
+    json_write_int64(&json, "collective_id", call->collective_id);
+  }
+  if (cost->flops || cost->transcendentals || cost->bytes_accessed ||
+      cost->remote_bytes_transferred)
+    write_cost(&json, cost);
+  json_write_bool(&json, "needs_layout_passes", true);
+  json_write_int64(&json, "serialization_format", 1);
+  write_memories(&json, true, call->operand_memories, call->operand_count);
+  write_memories(&json, false, call->result_memories, call->result_count);
+  json_end(&json);
+  if (call->vmem_limit_bytes) {
+    json_begin_array(&json, "scoped_memory_configs");
+    json_begin_object(&json, NULL);
+    json_write_int64(&json, "memory_space", memory_color(XLA_MEMORY_VMEM));
+    json_write_int64(&json, "offset", 0);
+    json_write_int64(&json, "size", call->vmem_limit_bytes);
+    json_end(&json);
+    json_end(&json);
+  }
+  json_end(&json);
+  base_text_release(&body);
+}
+
+/* ---- The module ---------------------------------------------------------- */
+
+static void add_call(base_text *text, const xla_program *program, int number) {
+  const xla_call *call = &program->calls[number];
+  base_text config = {.allocator = text->allocator};
+  write_config(&config, call);
+  if (config.failed) text->failed = true;
+  base_text_format(text, "    %%%d", number);
+  if (call->result_count > 1) base_text_format(text, ":%d", call->result_count);
+  base_text_add_string(text, " = stablehlo.custom_call @tpu_custom_call(");
+  for (int i = 0; i < call->operand_count; i++) {
+    add_separator(text, i);
+    add_value(text, program, call->operands[i]);
+  }
+  base_text_add_string(text, ") {backend_config = ");
+  add_quoted(text, base_text_get(&config), config.length);
+  base_text_release(&config);
+  if (call->side_effects)
+    base_text_add_string(text, ", has_side_effect = true");
+  base_text_add_string(text, ", kernel_name = ");
+  add_quoted(text, call->kernel_name, strlen(call->kernel_name));
+  base_text_add_string(text, ", operand_layouts = [");
+  for (int i = 0; i < call->operand_count; i++) {
+    add_separator(text, i);
+    add_layout(text, value_type(program, call->operands[i]));
+  }
+  base_text_add_string(text, "], output_operand_aliases = [");
+  for (int i = 0; i < call->alias_count; i++) {
+    add_separator(text, i);
+    base_text_add_string(
+        text, "#stablehlo.output_operand_alias<output_tuple_indices = [");
+    if (call->result_count > 1)
+      base_text_format(text, "%d", call->aliases[i].result);
+    base_text_format(text, "], operand_index = %d, operand_tuple_indices = []>",
+                     call->aliases[i].operand);
+  }
+  base_text_add_string(text, "], result_layouts = [");
+  for (int i = 0; i < call->result_count; i++) {
+    add_separator(text, i);
+    add_layout(text, &call->results[i]);
+  }
+  base_text_add_string(text, "]} : (");
+  for (int i = 0; i < call->operand_count; i++) {
+    add_separator(text, i);
+    add_type(text, value_type(program, call->operands[i]));
+  }
+  base_text_add_string(text, call->result_count > 1 ? ") -> (" : ") -> ");
+  for (int i = 0; i < call->result_count; i++) {
+    add_separator(text, i);
+    add_type(text, &call->results[i]);
+  }
+  base_text_add_string(text, call->result_count > 1 ? ")\n" : "\n");
+}
+
+static void add_signature(base_text *text, const xla_program *program) {
+  base_text_add_string(text, "  func.func public @main(");
+  for (int i = 0; i < program->argument_count; i++) {
+    add_separator(text, i);
+    base_text_format(text, "%%arg%d: ", i);
+    add_type(text, &program->arguments[i]);
+    for (int k = 0; k < program->donation_count; k++)
+      if (program->donations[k].operand == i)
+        base_text_format(text, " {tf.aliasing_output = %d : i32}",
+                         program->donations[k].result);
+  }
+  base_text_add_string(text, ") -> (");
+  for (int i = 0; i < program->output_count; i++) {
+    add_separator(text, i);
+    add_type(text, value_type(program, program->outputs[i]));
+  }
+  base_text_add_string(text, ") {\n");
+}
+
+pfl_status xla_program_write(const xla_program *program, base_text *out,
+                             pfl_error *error) {
+  PFL_TRY(check_program(program, error));
+  const char *name = program->name ? program->name : "program";
+  base_text_add_string(out, "module @");
+  add_quoted(out, name, strlen(name));
+  base_text_format(out,
+                   " attributes {mhlo.num_partitions = 1 : i32, "
+                   "mhlo.num_replicas = %d : i32} {\n",
+                   program->replicas ? program->replicas : 1);
+  add_signature(out, program);
+  for (int i = 0; i < program->call_count; i++) add_call(out, program, i);
+  base_text_add_string(out, "    return ");
+  for (int i = 0; i < program->output_count; i++) {
+    add_separator(out, i);
+    add_value(out, program, program->outputs[i]);
+  }
+  base_text_add_string(out, " : ");
+  for (int i = 0; i < program->output_count; i++) {
+    add_separator(out, i);
+    add_type(out, value_type(program, program->outputs[i]));
+  }
+  base_text_add_string(out, "\n  }\n}\n");
+  return base_text_check(out, error);
+}
