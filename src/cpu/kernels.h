@@ -92,6 +92,9 @@ typedef struct cpu_rows {
   float alpha;
 } cpu_rows;
 
+/* The dtypes that a cache, and any other tensor, may come in. X(NAME, name). */
+#define CPU_DTYPES(X) X(F32, f32) X(BF16, bf16) X(F16, f16) X(I8, i8)
+
 typedef struct cpu_kernels {
   pfl_isa isa;
   int64_t key_block; /* keys of a block, a multiple of 2 */

@@ -197,8 +197,6 @@ static void accumulate(const cpu_rows *x, pfl_dtype dtype) {
     }
 }
 
-#define CACHE_DTYPES(X) X(F32, f32) X(BF16, bf16) X(F16, f16) X(I8, i8)
-
 #define ROW_FUNCTIONS(NAME, name)                    \
   static void scores_##name(const cpu_rows *x) {     \
     scores(x, PFL_DTYPE_##NAME);                     \
@@ -206,7 +204,7 @@ static void accumulate(const cpu_rows *x, pfl_dtype dtype) {
   static void accumulate_##name(const cpu_rows *x) { \
     accumulate(x, PFL_DTYPE_##NAME);                 \
   }
-CACHE_DTYPES(ROW_FUNCTIONS)
+CPU_DTYPES(ROW_FUNCTIONS)
 
 void cpu_kernels_init_portable(cpu_kernels *k) {
   k->key_block = 64;
@@ -227,7 +225,7 @@ void cpu_kernels_init_portable(cpu_kernels *k) {
   k->widen[PFL_DTYPE_##NAME] = widen_##name;   \
   k->scores[PFL_DTYPE_##NAME] = scores_##name; \
   k->accumulate[PFL_DTYPE_##NAME] = accumulate_##name;
-  CACHE_DTYPES(SET)
+  CPU_DTYPES(SET)
 #undef SET
   k->narrow[PFL_DTYPE_F32] = narrow_f32;
   k->narrow[PFL_DTYPE_BF16] = narrow_bf16;

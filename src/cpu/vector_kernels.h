@@ -292,8 +292,6 @@ static void narrow_f16(void *out, const float *in, int64_t count) {
   for (; i < count; i++) to[i] = base_f32_to_f16(in[i]);
 }
 
-#define CACHE_DTYPES(X) X(F32, f32) X(BF16, bf16) X(F16, f16) X(I8, i8)
-
 #define ROW_FUNCTIONS(NAME, name)                                       \
   static void scores_##name(const cpu_rows *x) {                        \
     scores(x, PFL_DTYPE_##NAME);                                        \
@@ -304,7 +302,7 @@ static void narrow_f16(void *out, const float *in, int64_t count) {
   static void widen_##name(float *out, const void *in, int64_t count) { \
     widen(out, in, count, PFL_DTYPE_##NAME);                            \
   }
-CACHE_DTYPES(ROW_FUNCTIONS)
+CPU_DTYPES(ROW_FUNCTIONS)
 
 /* All of these into the table. */
 static void set_vector_kernels(cpu_kernels *k) {
@@ -322,7 +320,7 @@ static void set_vector_kernels(cpu_kernels *k) {
   k->widen[PFL_DTYPE_##NAME] = widen_##name;   \
   k->scores[PFL_DTYPE_##NAME] = scores_##name; \
   k->accumulate[PFL_DTYPE_##NAME] = accumulate_##name;
-  CACHE_DTYPES(SET)
+  CPU_DTYPES(SET)
 #undef SET
   k->narrow[PFL_DTYPE_BF16] = narrow_bf16;
   k->narrow[PFL_DTYPE_F16] = narrow_f16;
