@@ -51,16 +51,13 @@ static char **merge_environment(const char *const *settings) {
 
 /* 0 or an errno. */
 static int spawn(pid_t *process, const char *const *command, char **environment,
-                 int descriptor, const char *log_path) {
+                 int descriptor, int log) {
   posix_spawn_file_actions_t actions;
   int failure = posix_spawn_file_actions_init(&actions);
   if (failure) return failure;
-  failure = posix_spawn_file_actions_adddup2(&actions, descriptor, 0);
-  if (!failure)
-    failure = posix_spawn_file_actions_adddup2(&actions, descriptor, 1);
-  if (!failure)
-    failure = posix_spawn_file_actions_addopen(
-        &actions, 2, log_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  const int ends[] = {descriptor, descriptor, log};
+  for (int i = 0; i < 3 && !failure; i++)
+    failure = posix_spawn_file_actions_adddup2(&actions, ends[i], i);
   if (!failure)
     failure = posix_spawnp(process, command[0], &actions, NULL,
                            (char *const *)command, environment);
@@ -69,18 +66,17 @@ static int spawn(pid_t *process, const char *const *command, char **environment,
 }
 
 pfl_status child_start(bench_child *child, const char *const *command,
-                       const char *const *settings, const char *log_path,
-                       pfl_error *error) {
-  child->process = 0;
-  child->used = 0;
-  snprintf(child->log_path, sizeof child->log_path, "%s", log_path);
+                       const char *const *settings, pfl_error *error) {
+  *child = (bench_child){.log = tmpfile()};
+  if (!child->log || fcntl(fileno(child->log), F_SETFD, FD_CLOEXEC))
+    PFL_RAISE(error, UNAVAILABLE, "no temporary file: %s", strerror(errno));
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
     PFL_RAISE(error, UNAVAILABLE, "no socket for a child process: %s",
               strerror(errno));
   char **environment = merge_environment(settings);
   int failure = environment ? spawn(&child->process, command, environment,
-                                    ends[1], log_path)
+                                    ends[1], fileno(child->log))
                             : ENOMEM;
   free(environment);
   close(ends[1]);
@@ -118,21 +114,23 @@ static bool end_process(bench_child *child, int *out_status) {
 
 void child_stop(bench_child *child) {
   int status;
-  if (!child->process) return;
-  close(child->descriptor);
-  end_process(child, &status);
+  if (child->process) {
+    close(child->descriptor);
+    end_process(child, &status);
+  }
+  if (child->log) fclose(child->log);
+  child->log = NULL;
 }
 
 /* The last line with something in it that the child wrote to its stderr. */
-static void read_last_words(const char *path, char words[WORDS_SIZE]) {
+static void read_last_words(FILE *log, char words[WORDS_SIZE]) {
   char line[WORDS_SIZE];
   *words = 0;
-  FILE *file = fopen(path, "r");
-  while (file && fgets(line, sizeof line, file)) {
+  rewind(log);
+  while (fgets(line, sizeof line, log)) {
     line[strcspn(line, "\n")] = 0;
     if (line[strspn(line, " \t\r")]) memcpy(words, line, sizeof line);
   }
-  if (file) fclose(file);
 }
 
 /* Says how it ended; it has closed its stdout. */
@@ -142,7 +140,7 @@ static pfl_status raise_ended(bench_child *child, pfl_error *error) {
   close(child->descriptor);
   if (!end_process(child, &status))
     PFL_RAISE(error, UNAVAILABLE, "it closed its output and went on");
-  read_last_words(child->log_path, words);
+  read_last_words(child->log, words);
   const char *last =
       *words ? base_quote(words, strlen(words), quoted) : "nothing";
   if (WIFSIGNALED(status))

@@ -2,19 +2,19 @@
 #ifndef PFL_BENCH_CHILD_H
 #define PFL_BENCH_CHILD_H
 
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "base/status.h"
 
 #define CHILD_LINE_MAX 65536
-#define CHILD_PATH_SIZE 512 /* longer ones are refused */
 
 typedef struct bench_child {
   pid_t process;  /* 0: none */
   int descriptor; /* of a socket: a dead reader is an error, not a signal */
   size_t used;    /* bytes of `line` that are received */
   char line[CHILD_LINE_MAX];
-  char log_path[CHILD_PATH_SIZE]; /* where its stderr goes */
+  FILE *log; /* a file without a name, where its stderr goes */
 } bench_child;
 
 /* Runs command[0], looked for in PATH, with the further environment `settings`
@@ -22,7 +22,7 @@ typedef struct bench_child {
 PFL_NODISCARD pfl_status child_start(bench_child *child,
                                      const char *const *command,
                                      const char *const *settings,
-                                     const char *log_path, pfl_error *error);
+                                     pfl_error *error);
 
 /* Sends `line`, to which it adds the line break. UNAVAILABLE: it has ended. */
 PFL_NODISCARD pfl_status child_send(bench_child *child, const char *line,
@@ -34,7 +34,8 @@ PFL_NODISCARD pfl_status child_send(bench_child *child, const char *line,
 PFL_NODISCARD pfl_status child_receive(bench_child *child, double seconds,
                                        const char **out_line, pfl_error *error);
 
-/* Closes its stdin, and kills it if it does not end by itself soon. */
+/* Closes its stdin, kills it if it does not end by itself soon, and releases
+ * what the child has; a zero child has nothing. */
 void child_stop(bench_child *child);
 
 #endif

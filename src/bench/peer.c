@@ -12,14 +12,14 @@
 #include "bench/child.h"
 #include "bench/machine.h"
 
-enum { TITLE_SIZE = 64 };
+enum { TITLE_SIZE = 64, PATH_SIZE = 512 };
 
 struct bench_peer {
   bench_child child;
   int32_t threads;
   peer_patience patience;
   char title[TITLE_SIZE];
-  char directory[CHILD_PATH_SIZE];
+  char directory[PATH_SIZE];
 };
 
 /* ---- Finding it -------------------------------------------------------- */
@@ -27,22 +27,22 @@ struct bench_peer {
 /* The folder of a listed peer's script: $PFLASH_PEERS; or, in one of the
  * folders above the running program, bench/peers (a checkout) or
  * share/pallas_flash/peers (an installation). */
-static bool find_script(const char *script, char path[CHILD_PATH_SIZE]) {
+static bool find_script(const char *script, char path[PATH_SIZE]) {
   static const char *const places[] = {"bench/peers",
                                        "share/pallas_flash/peers"};
   const char *given = getenv("PFLASH_PEERS");
   if (given) {
-    int length = snprintf(path, CHILD_PATH_SIZE, "%s/%s", given, script);
-    return length < CHILD_PATH_SIZE && !access(path, R_OK);
+    int length = snprintf(path, PATH_SIZE, "%s/%s", given, script);
+    return length < PATH_SIZE && !access(path, R_OK);
   }
-  char folder[CHILD_PATH_SIZE / 2];
+  char folder[PATH_SIZE / 2];
   ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
   if (length < 0) return false;
   folder[length] = 0;
   for (char *slash; (slash = strrchr(folder, '/')) != NULL;) {
     *slash = 0;
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-      snprintf(path, CHILD_PATH_SIZE, "%s/%s/%s", folder, places[i], script);
+      snprintf(path, PATH_SIZE, "%s/%s/%s", folder, places[i], script);
       if (!access(path, R_OK)) return true;
     }
   }
@@ -50,13 +50,13 @@ static bool find_script(const char *script, char path[CHILD_PATH_SIZE]) {
 }
 
 /* $PFLASH_PYTHON, or the .venv of the checkout the script is in, or any. */
-static void find_python(const char *script, char path[CHILD_PATH_SIZE]) {
+static void find_python(const char *script, char path[PATH_SIZE]) {
   const char *given = getenv("PFLASH_PYTHON");
   const char *slash = strrchr(script, '/');
-  snprintf(path, CHILD_PATH_SIZE, "%.*s/../../.venv/bin/python",
+  snprintf(path, PATH_SIZE, "%.*s/../../.venv/bin/python",
            (int)(slash - script), script);
   if (given || access(path, X_OK))
-    snprintf(path, CHILD_PATH_SIZE, "%s", given ? given : "python3");
+    snprintf(path, PATH_SIZE, "%s", given ? given : "python3");
 }
 
 static const char *listed_script(const char *name) {
@@ -75,7 +75,7 @@ bool peer_is_known(const char *name) {
 
 static pfl_status start_child(bench_peer *peer, const char *name,
                               pfl_error *error) {
-  char script[CHILD_PATH_SIZE], python[CHILD_PATH_SIZE], threads[3][48];
+  char script[PATH_SIZE], python[PATH_SIZE], threads[3][48];
   const char *command[] = {name, NULL, NULL};
   if (!strchr(name, '/')) {
     const char *file = listed_script(name);
@@ -91,16 +91,12 @@ static pfl_status start_child(bench_peer *peer, const char *name,
     snprintf(threads[i], sizeof threads[i], "%s_NUM_THREADS=%d", variables[i],
              peer->threads);
   const char *settings[] = {threads[0], threads[1], threads[2], NULL};
-  char log_path[CHILD_PATH_SIZE + TITLE_SIZE + 32];
-  snprintf(log_path, sizeof log_path, "%s/%s-%d.log", peer->directory,
-           peer->title, peer->threads);
-  return child_start(&peer->child, command, settings, log_path, error);
+  return child_start(&peer->child, command, settings, error);
 }
 
 void peer_stop(bench_peer *peer) {
   if (!peer) return;
   child_stop(&peer->child);
-  remove(peer->child.log_path);
   free(peer);
 }
 
@@ -203,7 +199,7 @@ static pfl_status read_ready(bench_peer *peer, const json_document *answer,
 
 pfl_status peer_load(bench_peer *peer, const bench_tensors *tensors,
                      pfl_error *error) {
-  char inputs[CHILD_PATH_SIZE + 32];
+  char inputs[PATH_SIZE + 32];
   snprintf(inputs, sizeof inputs, "%s/inputs.safetensors", peer->directory);
   PFL_TRY(tensors_write(tensors, inputs, error));
   base_text question = {0};
@@ -264,7 +260,7 @@ static pfl_status match_outputs(const safetensors_file *file,
 pfl_status peer_check(bench_peer *peer, const bench_tensors *tensors,
                       const bench_gate *gate, gate_verdict *out_verdict,
                       pfl_error *error) {
-  char outputs[CHILD_PATH_SIZE + 32];
+  char outputs[PATH_SIZE + 32];
   snprintf(outputs, sizeof outputs, "%s/outputs.safetensors", peer->directory);
   base_text question = {0};
   json_writer json = {.text = &question};

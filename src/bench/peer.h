@@ -23,8 +23,8 @@ typedef struct peer_patience {
 bool peer_is_known(const char *name);
 
 /* Starts the peer `name`, which is to use `threads` threads: one from
- * BENCH_PEER_LIST or the path of a program. Its stderr goes to a file in
- * `directory`, which must outlive the peer.
+ * BENCH_PEER_LIST or the path of a program. Tensors pass through files in
+ * `directory`.
  * INVALID_ARGUMENT: no such name. NOT_FOUND: no such program. */
 PFL_NODISCARD pfl_status peer_start(const char *name, int32_t threads,
                                     const char *directory,

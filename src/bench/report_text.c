@@ -4,7 +4,7 @@
 
 #include "bench/report.h"
 
-#define ROW "%-20s %-5s %2s %9s %5s %11s %5s %8s %6s"
+#define ROW "%-20s %-5s %4s %9s %5s %10s %5s %8s %6s"
 
 /* Half the width of the interval, in per cent of the median. */
 static void print_spread(char *text, size_t size,
@@ -12,6 +12,8 @@ static void print_spread(char *text, size_t size,
   double half = (summary->high - summary->low) / 2;
   if (isnan(half))
     snprintf(text, size, "-");
+  else if (half >= 0.9995 * summary->median)
+    snprintf(text, size, ">99%%");
   else
     snprintf(text, size, "%.1f%%", 100 * half / summary->median);
 }
@@ -22,6 +24,18 @@ static void print_skipped(const char *title, const char *reason, FILE *out) {
   bool fits = strlen(reason) <= (size_t)room;
   fprintf(out, "%s skipped: %.*s%s\n", title, fits ? room : room - 3, reason,
           fits ? "" : "...");
+}
+
+/* Of our row a remark, of a peer's how it compares. */
+static void print_last(char *text, size_t size, const report_row *row,
+                       const report_side *side) {
+  double ratio = report_ratio(row, side);
+  if (side == row->sides)
+    snprintf(text, size, "%s", report_row_remark(row));
+  else if (ratio > 0)
+    snprintf(text, size, ratio < 100 ? "%.2fx" : "%.0fx", ratio);
+  else
+    snprintf(text, size, "-");
 }
 
 static void print_side(const report_row *row, const report_side *side,
@@ -41,25 +55,17 @@ static void print_side(const report_row *row, const report_side *side,
   }
   snprintf(time, sizeof time, "%.3f", side->summary.median * 1e3);
   print_spread(spread, sizeof spread, &side->summary);
-  snprintf(rate, sizeof rate, "%.1f %s", side->rate * 1e-9,
-           report_rate_unit(row));
+  snprintf(rate, sizeof rate, side->rate < 1e12 ? "%.1f %s" : "%.0f %s",
+           side->rate * 1e-9, report_rate_unit(row));
   snprintf(share, sizeof share, "%.0f%%", 100 * side->fraction);
   snprintf(error, sizeof error, "%.1e%s", side->verdict.error,
            side->verdict.passed ? "" : "!");
-  snprintf(last, sizeof last, "%s", report_row_remark(row));
-  if (!is_ours) {
-    double ratio = report_ratio(row, side);
-    snprintf(last, sizeof last, ratio > 0 ? "%.2fx" : "-", ratio);
-  }
-  if (is_ours && !side->verdict.passed) { /* its time does not count */
-    snprintf(time, sizeof time, "-");
-    snprintf(spread, sizeof spread, "-");
-    snprintf(rate, sizeof rate, "-");
-    snprintf(share, sizeof share, "-");
-  }
+  print_last(last, sizeof last, row, side);
+  bool counts = !is_ours || report_side_counts(side);
   fprintf(out, ROW "\n", title,
-          is_ours ? bench_workload_dtype(row->workload) : "", threads, time,
-          spread, rate, share, error, last);
+          is_ours ? bench_workload_dtype(row->workload) : "", threads,
+          counts ? time : "-", counts ? spread : "-", counts ? rate : "-",
+          counts ? share : "-", error, last);
 }
 
 static pfl_status print_limits(const bench_report *report, FILE *out,
