@@ -162,7 +162,10 @@ static inline void fake_answer_run(fake_cell *cell) {
   if (fake_fault("no number")) snprintf(line, sizeof line, "{\"seconds\":[]}");
   if (fake_fault("garbage")) snprintf(line, sizeof line, "\x01 ready! {");
   if (fake_fault("a list")) snprintf(line, sizeof line, "[1]");
-  if (fake_fault("two lines")) fake_say(line);
+  if (fake_fault("two lines")) { /* in one write, so that both come at once */
+    size_t length = strlen(line);
+    snprintf(line + length, sizeof line - length, "\n{}");
+  }
   fake_say(line);
 }
 

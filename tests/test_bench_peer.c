@@ -146,7 +146,7 @@ static void test_faults(void) {
   }
 }
 
-/* A second answer is noticed at once or when it is taken for the next one. */
+/* A second answer that is there with the first is refused. */
 static void test_two_lines(void) {
   outcome result = try_peer("two lines");
   CHECK(result.run == PFL_STATUS_UNAVAILABLE, "run %d: %s", result.run,
