@@ -3,6 +3,8 @@
 #include "base/threads.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "failing.h"
@@ -161,6 +163,39 @@ static void test_no_memory(void) {
     state.done = failing_check(&state, create_and_destroy(&state));
 }
 
+/* Bytes of address space in use. */
+static int64_t address_space(void) {
+  FILE *file = fopen("/proc/self/statm", "r");
+  char line[64] = "";
+  CHECK_NEED(file && fgets(line, sizeof line, file));
+  fclose(file);
+  return strtoll(line, NULL, 10) * sysconf(_SC_PAGESIZE);
+}
+
+/* With room for the stacks of some threads and not of all, those that began
+ * are ended again, and there is room for a few once more. */
+static void test_no_threads(void) {
+  pfl_allocator allocator = {0};
+  pfl_error error = {PFL_STATUS_OK, ""};
+  base_threads *threads = NULL;
+  struct rlimit before;
+  int64_t used = address_space();
+  if (used > (int64_t)1 << 40) return; /* a sanitizer's, which needs more */
+  CHECK_NEED(!getrlimit(RLIMIT_AS, &before));
+  struct rlimit tight = {(rlim_t)used + (100 << 20), before.rlim_max};
+  CHECK_NEED(!setrlimit(RLIMIT_AS, &tight));
+  pfl_status status = base_threads_create(&allocator, 1000, &threads, &error);
+  if (status == PFL_STATUS_OK) { /* stacks may be small */
+    base_threads_destroy(threads);
+  } else {
+    CHECK(status == PFL_STATUS_RESOURCE_EXHAUSTED, "%d", status);
+    CHECK(strstr(error.message, "of 1000 threads"), "%s", error.message);
+    CHECK(threads == NULL, "a pool all the same");
+  }
+  base_threads_destroy(create(3));
+  CHECK_NEED(!setrlimit(RLIMIT_AS, &before));
+}
+
 static void test_cpu_count(void) {
   CHECK(base_cpu_count() >= 1, "%d CPUs", base_cpu_count());
 }
@@ -168,5 +203,5 @@ static void test_cpu_count(void) {
 int main(void) {
   return CHECK_RUN(test_every_task_once, test_many_tiny_runs,
                    test_sleeping_workers, test_short_lives, test_two_pools,
-                   test_no_memory, test_cpu_count);
+                   test_no_memory, test_no_threads, test_cpu_count);
 }
