@@ -78,6 +78,8 @@ static const mo_type *read_shaped(mo_lexer *lexer) {
   const mo_type *type = NULL;
   if ((vector || memref) && read_shape(lexer, shape, &rank))
     element = take_element(lexer);
+  for (int i = 0; element && vector && i < rank; i++)
+    if (shape[i] < 1) element = MO_NO_ELEMENT; /* MLIR has no such vectors */
   if (element &&
       (vector || read_memref_rest(lexer, &layout, &layout_length, &space)) &&
       mo_take(lexer, ">")) {

@@ -26,7 +26,7 @@
  *   COMPARE           operands have one type, the result its shape in i1
  *   CAST              operand and result have one shape
  *   END               ends a region
- *   OWN               rules of its own, in rules.c
+ *   OWN               rules of its own, in ir_rules.c
  *   FREE              no more than the kinds say */
 #ifndef PFL_MOSAIC_OPS_H
 #define PFL_MOSAIC_OPS_H
