@@ -39,7 +39,7 @@ static int64_t backward_bytes(int64_t threads, int64_t sums) {
 
 /* `rows` of a key-value head. */
 static int64_t decode_bytes(int64_t threads, int64_t rows) {
-  int64_t worker = floats(rows * D) + floats(rows * 256);
+  int64_t worker = floats(rows * D) + floats(rows * 512);
   int64_t many = panel_bytes(D) + floats(KEY_BLOCK * 64) +
                  2 * rows_bytes(KEY_BLOCK, D) + rows_bytes(64, D) +
                  floats(64 * D) + 2 * floats(KEY_BLOCK * D) +

@@ -18,10 +18,10 @@
 
 enum {
   FEW_ROWS = 8,       /* up to these, reading the cache is what takes time */
-  PART_LEAST = 512,   /* tokens: below, a part costs more than it spreads */
+  PART_LEAST = 1024,  /* tokens: below, a part costs more than it spreads */
   TASKS_ENOUGH = 128, /* parts of all sequences and heads, about */
   PARTS_MOST = 64,    /* of one sequence and head */
-  ROW_BLOCK = 256     /* tokens whose scores are held at a time */
+  ROW_BLOCK = 512     /* tokens whose scores are held at a time */
 };
 
 typedef struct decode_job {
