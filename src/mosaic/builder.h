@@ -132,7 +132,7 @@ static inline mo_builder *mo_at(mo_builder *b, const char *file, int line) {
  * Arguments in this order: prefetched scalars, operands and windows, scratch.
  * `grid` may be NULL: the body runs once, and operands are whole. */
 void mo_kernel_(mo_builder *b, const char *name, const mo_grid *grid);
-#define mo_kernel(b, name, grid) mo_kernel_(MO_HERE(b), name, grid)
+#define mo_kernel(b, name, ...) mo_kernel_(MO_HERE(b), name, __VA_ARGS__)
 void mo_kernel_end_(mo_builder *b);
 #define mo_kernel_end(b) mo_kernel_end_(MO_HERE(b))
 

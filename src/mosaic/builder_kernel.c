@@ -78,7 +78,8 @@ static mo_value *kernel_argument(mo_builder *b, mo_role role, mo_space space,
   if (!b->function)
     mo_fail(b, "%s outside a kernel", names[role]);
   else if (role < b->role)
-    mo_fail(b, "%s after %s", names[role], names[b->role]);
+    mo_fail(b, "%s after %s", names[role],
+            names[b->role == MO_OPERAND ? MO_OPERAND : MO_SCRATCH]);
   else if (b->prefetches + b->operands + b->scratches == MO_ARGUMENTS_MAX)
     mo_fail(b, "more than %d arguments", MO_ARGUMENTS_MAX);
   else if (shape.rank > MO_RANK_MAX)
