@@ -452,6 +452,24 @@ static void test_calls_without_memory(void) {
     check_call_without_memory(which);
 }
 
+/* A workspace that grows is a new one; the old one is given back. */
+static void test_growing_workspace(void) {
+  watched w = {.state = {0}};
+  pfl_context_options options = watched_options(&w);
+  calls c = make_calls();
+  pfl_context *context = NULL;
+  CHECK_NEED(!pfl_context_create(&options, &context, NULL));
+  long live = w.state.live;
+  for (int dim = 1; dim <= D; dim += dim) {
+    c.attention.head_dim = dim;
+    CHECK(!call(&c, FORWARD, context, NULL), "dim %d", dim);
+    CHECK(w.state.live == live + 1, "%ld blocks", w.state.live - live);
+  }
+  pfl_context_destroy(context);
+  CHECK(w.state.live == 0, "%ld blocks leak", w.state.live);
+  guarded_release();
+}
+
 /* ---- Threads ------------------------------------------------------------ */
 
 /* A program's thread: calls of its own, on a context that others may use too.
@@ -527,11 +545,12 @@ static void test_one_context_for_all(void) {
 int main(void) {
   /* what the environment asks for is tested here, and not to decide the rest */
   unsetenv("PFLASH_ISA");
-  int failed = CHECK_RUN(test_options, test_newer_options, test_defaults,
-                         test_names, test_environment, test_misuse,
-                         test_null_arguments, test_nothing_to_do,
-                         test_create_without_memory, test_calls_without_memory,
-                         test_contexts_side_by_side, test_one_context_for_all);
+  int failed =
+      CHECK_RUN(test_options, test_newer_options, test_defaults, test_names,
+                test_environment, test_misuse, test_null_arguments,
+                test_nothing_to_do, test_create_without_memory,
+                test_calls_without_memory, test_growing_workspace,
+                test_contexts_side_by_side, test_one_context_for_all);
   call_contexts_destroy();
   return failed;
 }

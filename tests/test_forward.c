@@ -81,6 +81,35 @@ static void test_empty_rows(void) {
   }
 }
 
+/* Whatever v holds, a row that sees no key is 0, also where it shares a panel
+ * with rows that see some: here the first 80 rows see none. */
+static void test_empty_rows_with_nan_values(void) {
+  for (int round = 0; round < 12; round++) {
+    call_options options = {.dtype = call_dtypes[round % 3], .magnitude = 1};
+    pfl_attention a = {.struct_size = sizeof a,
+                       .batch = 1,
+                       .q_heads = 1,
+                       .kv_heads = 1,
+                       .q_length = 150,
+                       .kv_length = 70,
+                       .head_dim = 16 + round,
+                       .dtype = options.dtype,
+                       .scoring = {.causal = 1}};
+    call_case c = call_make(a, &options);
+    const attention_problem *p = &c.exact.problem;
+    memset(c.v, 0xff, (size_t)(c.keys * p->Dv) * pfl_dtype_size(p->dtype));
+    for (int isa = PFL_ISA_PORTABLE; isa <= (int)pfl_isa_best(); isa++) {
+      call_forward(&c, call_context((pfl_isa)isa, 2));
+      for (int64_t i = 0; i < c.rows; i++) {
+        float x = base_element_get(c.o, p->dtype, i * p->Dv + round);
+        CHECK(i < 80 ? x == 0 && c.lse[i] == -INFINITY : isnan(x),
+              "row %d: o %g, lse %g; %s", (int)i, x, c.lse[i], call_text);
+      }
+    }
+    call_free(&c);
+  }
+}
+
 static void test_lse_not_wanted(void) {
   call_options options = {.dtype = PFL_DTYPE_F32, .magnitude = 1};
   pfl_attention a = {.struct_size = sizeof a,
@@ -167,7 +196,8 @@ static void test_nan_in_a_row(void) {
 
 int main(void) {
   int failed = CHECK_RUN(test_grid, test_running_maximum, test_empty_rows,
-                         test_lse_not_wanted, test_nan_in_a_row);
+                         test_empty_rows_with_nan_values, test_lse_not_wanted,
+                         test_nan_in_a_row);
   call_print_worst();
   call_contexts_destroy();
   return failed;

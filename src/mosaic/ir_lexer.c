@@ -17,6 +17,7 @@ static place place_of(const mo_lexer *lexer, size_t at) {
 }
 
 pfl_status mo_expected(const mo_lexer *lexer, const char *what) {
+  if (!lexer->error) return PFL_STATUS_INVALID_ARGUMENT; /* only tried */
   char found[BASE_QUOTE_SIZE] = "the end";
   size_t left = lexer->length - lexer->at, length = 0;
   while (length < left && length < 24 &&
@@ -31,6 +32,7 @@ pfl_status mo_expected(const mo_lexer *lexer, const char *what) {
 
 pfl_status mo_wrong(const mo_lexer *lexer, size_t at, const char *what,
                     const char *word, size_t length) {
+  if (!lexer->error) return PFL_STATUS_INVALID_ARGUMENT;
   char quoted[BASE_QUOTE_SIZE];
   place here = place_of(lexer, at);
   PFL_RAISE(lexer->error, INVALID_ARGUMENT, "line %zu, column %zu: %s: %s",

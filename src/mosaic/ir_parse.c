@@ -373,6 +373,7 @@ static pfl_status keep_module_attrs(parser *p, mo_op *holder) {
     PFL_RAISE(lexer->error, INVALID_ARGUMENT,
               "stable_mosaic.version must be an integer of %d to %d",
               MO_VERSION_OLDEST, MO_VERSION_NEWEST);
+  if (!version && !lexer->module->body.first) lexer->module->plain = true;
   if (!version && !lexer->module->plain)
     PFL_RAISE(lexer->error, INVALID_ARGUMENT,
               "a serialized module needs stable_mosaic.version");
