@@ -19,7 +19,7 @@ static void test_grid(void) {
   int cases = check_cases(400);
   for (int round = 0; round < cases; round++) {
     decode_options options = decode_random_options(round);
-    decode_case c = decode_make(decode_draw(&options, 5e6, 700), &options);
+    decode_case c = decode_make(decode_draw(&options, 5e6, 1600), &options);
     check_every_isa(&c);
     decode_free(&c);
   }
@@ -104,7 +104,7 @@ static void test_nan_in_a_query(void) {
   int cases = check_cases(96);
   for (int round = 0; round < cases; round++) {
     decode_options options = decode_random_options(round);
-    decode_case c = decode_make(decode_draw(&options, 1e6, 700), &options);
+    decode_case c = decode_make(decode_draw(&options, 1e6, 1600), &options);
     pfl_isa isa = (pfl_isa)check_between(PFL_ISA_PORTABLE, pfl_isa_best());
     check_nan_in_row(&c, call_context(isa, (int)check_between(1, 5)),
                      check_between(0, c.rows - 1));

@@ -78,8 +78,9 @@ typedef struct cpu_gradient {
 /* Rows of a cache against a few query rows.
  *   scores:     s[r * s_row + j] = alpha q[r] . x[j]
  *   accumulate: acc[r * acc_row + d] += sum over j of s[r * s_row + j] x[j][d]
- * q and acc rows are f32, padded with zeros to a multiple of CPU_LANES_MAX;
- * x row j is at x + j * width elements of its own dtype. */
+ * q and acc rows are f32, padded with zeros to a multiple of CPU_LANES_MAX, and
+ * where x is bf16, q holds bf16 values; x row j is at x + j * width elements of
+ * its own dtype. */
 typedef struct cpu_rows {
   const void *x;
   const void *ahead; /* prefetched in step with x, and never read: what comes
@@ -105,7 +106,8 @@ typedef struct cpu_kernels {
   /* out[c * out_row + r] = in[r * in_row + c] */
   void (*transpose)(cpu_word *out, int64_t out_row, const cpu_word *in,
                     int64_t in_row, int64_t rows, int64_t columns);
-  /* s = softcap log2e tanh(s), cap_log2 = softcap log2 e. */
+  /* s = softcap log2e tanh(s), cap_log2 = softcap log2 e; count a multiple of
+   * CPU_LANES_MAX. */
   void (*softcap)(float *s, int64_t count, float cap_log2);
   /* S^T row j, column i stays if begin[i] <= j < end[i], else it is -inf. */
   void (*mask)(float *scores, int64_t keys, const int32_t *begin,

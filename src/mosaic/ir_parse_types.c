@@ -431,8 +431,8 @@ static pfl_status read_word_or_type(mo_lexer *lexer, const mo_attr **out) {
 
 static pfl_status read_one(mo_lexer *lexer, const mo_attr **out) {
   const char *text;
-  size_t length;
   char first = mo_peek(lexer);
+  size_t length, at = lexer->at;
   switch (first) {
     case '[': return read_array(lexer, out);
     case '{': return read_dict(lexer, out);
@@ -444,7 +444,12 @@ static pfl_status read_one(mo_lexer *lexer, const mo_attr **out) {
     case '@':
       lexer->at++;
       length = mo_word_length(lexer);
-      if (!length) return read_text(lexer, out);
+      if (!length && mo_peek(lexer) != '"')
+        return mo_expected(lexer, "a symbol's name");
+      if (!length) {
+        lexer->at = at; /* @"any bytes" stays as it is */
+        return read_text(lexer, out);
+      }
       *out = mo_attr_text(lexer->module, MO_ATTR_SYMBOL,
                           lexer->text + lexer->at, length);
       lexer->at += length;
