@@ -20,7 +20,7 @@ LAYERS = {
     "cpu": ["attention", "base"],
     "mosaic": ["base"],
     "kernels": ["mosaic", "attention", "base"],
-    "xla": ["kernels", "mosaic", "base"],
+    "xla": ["kernels", "mosaic", "attention", "base"],
     "pjrt": ["base"],
     "sim": ["pjrt", "xla", "mosaic", "base"],
     "schedule": ["base"],

@@ -260,6 +260,8 @@ static void write_config(base_text *config, const xla_call *call) {
     json_write_bool(&json, "has_communication", true);
     json_write_int64(&json, "collective_id", call->collective_id);
   }
+  if (call->bounds_unchecked)
+    json_write_bool(&json, "disable_bounds_checks", true);
   if (cost->flops || cost->transcendentals || cost->bytes_accessed ||
       cost->remote_bytes_transferred)
     write_cost(&json, cost);

@@ -62,7 +62,8 @@ typedef struct xla_call {
   int64_t vmem_limit_bytes; /* 0: the compiler's default */
   bool has_communication;   /* it talks to other chips */
   int32_t collective_id;    /* of its barrier semaphore, with the above */
-  bool side_effects;        /* keep it though nobody uses its results */
+  bool bounds_unchecked; /* its DMAs are in bounds: do not check as it runs */
+  bool side_effects;     /* keep it though nobody uses its results */
 } xla_call;
 
 typedef struct xla_program {
