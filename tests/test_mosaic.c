@@ -52,9 +52,7 @@ static void round_trip(const char *name, const base_text *text,
 }
 
 static void golden_path(char path[512], const char *name) {
-  const char *slash = strrchr(__FILE__, '/');
-  snprintf(path, 512, "%.*sgolden/mosaic/%s.mlir",
-           slash ? (int)(slash - __FILE__ + 1) : 0, __FILE__, name);
+  snprintf(path, 512, "%s/golden/mosaic/%s.mlir", PFLASH_TESTS_DIR, name);
 }
 
 static void test_golden(void) {

@@ -4,7 +4,7 @@
 #ifndef PFL_KERNELS_WRITERS_H
 #define PFL_KERNELS_WRITERS_H
 
-#include "kernels/kernels.h"
+#include "kernels/tpu_program.h"
 
 typedef pfl_status kernels_writer(const kernels_request *request,
                                   const kernels_chip *chip,

@@ -2,7 +2,7 @@
 #ifndef PFL_XLA_LOWER_H
 #define PFL_XLA_LOWER_H
 
-#include "kernels/kernels.h"
+#include "kernels/tpu_program.h"
 
 /* The tensors of a lowered program, in the order of its arguments and results:
  * pointers into the kernels_program. */

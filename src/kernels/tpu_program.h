@@ -11,8 +11,8 @@
  * Tensors go by the names they have in files: q k v o lse do dq dk dv
  * q_segment_ids kv_segment_ids sinks dsinks k_scale v_scale lengths
  * block_table. */
-#ifndef PFL_KERNELS_KERNELS_H
-#define PFL_KERNELS_KERNELS_H
+#ifndef PFL_KERNELS_TPU_PROGRAM_H
+#define PFL_KERNELS_TPU_PROGRAM_H
 
 #include "attention/problem.h"
 #include "mosaic/builder.h"
