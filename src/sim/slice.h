@@ -16,8 +16,8 @@
  * What a kernel does that a real chip need not put up with is a hazard;
  * docs/simulator.md has the list and the model. Hazards are looked for in every
  * run, hostile or not. */
-#ifndef PFL_SIM_MACHINE_H
-#define PFL_SIM_MACHINE_H
+#ifndef PFL_SIM_SLICE_H
+#define PFL_SIM_SLICE_H
 
 #include <stdbool.h>
 #include <stdint.h>
