@@ -29,7 +29,8 @@ LAYERS = {
     "bench": ["api", "schedule", "sim", "pjrt", "xla", "kernels", "mosaic",
               "cpu", "attention", "base"],
     "pflash-compiler": ["pjrt", "base"],       # programs/pflash-compiler
-    "pflash": ["bench", "attention", "base"],  # programs/pflash
+    "pflash": ["bench", "pjrt", "xla", "kernels", "mosaic", "attention",
+               "base"],                        # programs/pflash
 }
 LINES_MAX = 700
 LINES_WARN = 600

@@ -27,6 +27,7 @@ class Golden(cli_case.Case):
     def test_help(self):
         for name, *arguments in [("help", "--help"),
                                  ("run-help", "run", "--help"),
+                                 ("compile-help", "compile", "--help"),
                                  ("bench-help", "bench", "--help"),
                                  ("info-help", "info", "--help")]:
             done = self.pflash(*arguments)
@@ -47,6 +48,8 @@ class Golden(cli_case.Case):
         """Wrong usage: exit code 2, a message, nothing on standard output."""
         op = "run --op forward"
         files = "--in in.safetensors --out out.safetensors"
+        tpu = "compile --op forward --shape 1,8,8,1024,1024,128 --emit mosaic"
+        decode = tpu.replace("forward", "decode")
         self.write(self.qkv())
         before = self.files()
         transcript = []
@@ -68,6 +71,32 @@ class Golden(cli_case.Case):
                 f"{op} {files} --threads 1025", f"{op} {files} --threads 1.5",
                 f"{op} {files} --threads 4294967297", f"{op} {files} --isa sse",
                 f"{op} --in in.safetensors --out ./in.safetensors",
+                "compile --op forward", "compile --out x --emit mosaic",
+                f"{tpu}", f"{tpu} --out=", f"{tpu} --out - --json",
+                f"{tpu.replace('mosaic', 'executable')} --out -",
+                f"{tpu.replace('mosaic', 'listing')} --out -",
+                f"{tpu.replace('mosaic', 'ptx')} --out x",
+                f"{tpu.replace(',128', '')} --out x",
+                f"{tpu.replace(',128', ',128,128,128')} --out x",
+                f"{tpu.replace(',128', ',-1')} --out x",
+                f"{tpu.replace(',128', ',')} --out x",
+                f"{tpu.replace(',128', ',513')} --out x",
+                f"{tpu.replace('8,8', '8,3')} --out x",
+                f"{tpu.replace('1,8,8', '9000000000000000000,8,8')} --out x",
+                f"{tpu} --out x --dtype int8", f"{tpu} --out x --dtype F32",
+                f"{tpu} --out x --cache-dtype int8", f"{tpu} --out x --page 16",
+                f"{decode} --out x --page 0", f"{decode} --out x --segments",
+                f"{decode} --out x --cache-dtype f16",
+                f"{tpu.replace('forward', 'backward')} --out x --lse",
+                f"{tpu} --out x --target v9:2x2", f"{tpu} --out x --target v5e",
+                f"{tpu} --out x --target v5e:2xx2", f"{tpu} --out x --target=",
+                f"{tpu} --out x --chips 0", f"{tpu} --out x --chips 5",
+                f"{tpu} --out x --chips 4 --target v5e:1x1",
+                f"{tpu} --out x --tile block_q", f"{tpu} --out x --tile =3",
+                f"{tpu} --out x --tile block_q=0", f"{tpu} --out x --tile q=1x",
+                f"{tpu} --out x --tile {'q' * 40}=1",
+                f"{tpu} --out x" + 9 * " --tile q=1",
+                f"{tpu} --out x --timeout 0", f"{tpu} --out x --timeout 1e9",
                 "bench --suite fast", "bench --device tpu", "bench --peer jax",
                 "bench" + 17 * " --peer ./x", "bench --seed 0", "bench --json",
                 "bench --html=", "bench --threads all", "bench --causal",

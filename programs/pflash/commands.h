@@ -5,9 +5,10 @@
 #include "base/status.h"
 
 /* X(NAME, name on the command line, what it does). */
-#define COMMAND_LIST(X)                                           \
-  X(RUN, run, "Attention of the tensors in a file, into a file.") \
-  X(BENCH, bench, "The benchmark: this machine measured.")        \
+#define COMMAND_LIST(X)                                              \
+  X(RUN, run, "Attention of the tensors in a file, into a file.")    \
+  X(COMPILE, compile, "A TPU program for attention, ahead of time.") \
+  X(BENCH, bench, "The benchmark: this machine measured.")           \
   X(INFO, info, "This machine, as the kernels see it.")
 
 /* NONE is `pflash` without a command. */

@@ -30,6 +30,19 @@ static const char *const descriptions[COMMAND_COUNT][3] = {
          "With --json, numbers carry their units in their names. When the "
          "command fails, it prints nothing on standard output and leaves the "
          "output file as it was."},
+    [COMMAND_COMPILE] =
+        {"Plans attention of the given sizes for a TPU, writes its kernels in "
+         "Mosaic and the StableHLO around them, and has the TPU's compiler, "
+         "libtpu, make an executable of it. Neither a TPU nor Python is "
+         "needed; "
+         "mosaic and stablehlo do without libtpu as well. script/bootstrap "
+         "--tpu fetches it; pflash info says whether it is there.",
+         "The compiler runs in a process of its own, so that its death is an "
+         "error and no more. What it made is kept in a cache, except with "
+         "listing, which always compiles. A listing holds the compiler's own "
+         "dumps, and pflash.json, which has what --json prints.",
+         "When the command fails, it prints nothing on standard output and "
+         "leaves what is at --out as it was."},
     [COMMAND_BENCH] =
         {"Measures attention on this machine and prints a table: the time of "
          "each workload, its share of what the machine can do, the error "
@@ -54,6 +67,18 @@ static const struct {
 } variables[] = {
     {"PFLASH_ISA",
      "The kernels to use where --isa does not say; a name that --isa takes."},
+    {"PFLASH_LIBTPU",
+     "The path of libtpu.so. If not given: that of .venv beside the program or "
+     "up to two directories above it, of VIRTUAL_ENV, of the Pythons on PATH, "
+     "of the user and of the system."},
+    {"PFLASH_PJRT_PLUGIN", "The path of another PJRT plugin to compile with."},
+    {"PFLASH_CACHE",
+     "The directory that keeps what was compiled; pallas-flash in "
+     "XDG_CACHE_HOME or ~/.cache if not given, and nothing is kept if it is "
+     "empty."},
+    {"PFLASH_COMPILER",
+     "The path of pflash-compiler, which is beside pflash otherwise."},
+    {"LIBTPU_INIT_ARGS", "Flags for libtpu."},
 };
 
 static const char *const examples[][2] = {
@@ -63,6 +88,9 @@ static const char *const examples[][2] = {
     {"Decode, with a result for programs to read:",
      "pflash run --op decode --in step.safetensors --out o.safetensors "
      "--json"},
+    {"What the TPU compiler makes of the forward kernel on a v5e:",
+     "pflash compile --op forward --shape 1,8,8,512,512,64 --emit listing "
+     "--out x"},
 };
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))

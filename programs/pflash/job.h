@@ -2,6 +2,7 @@
 #ifndef PFLASH_JOB_H
 #define PFLASH_JOB_H
 
+#include "base/json.h"
 #include "options.h"
 #include "pallas_flash/pallas_flash.h"
 #include "tensor_rules.h"
@@ -30,5 +31,11 @@ void job_release(cli_job *job);
 /* What was done, on stdout. */
 void job_print(const cli_job *job);
 PFL_NODISCARD pfl_status job_print_json(const cli_job *job, pfl_error *error);
+
+/* Parts of it that pflash compile says as well: the op with its scoring.
+ * `scale` has its default resolved. */
+void job_print_op(const cli_options *options);
+void job_write_scoring(json_writer *json, const cli_options *options,
+                       double scale);
 
 #endif

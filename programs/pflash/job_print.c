@@ -26,7 +26,7 @@ static void print_tensors(const char *label, const safetensors_tensor *tensors,
   }
 }
 
-static void print_op(const cli_options *options) {
+void job_print_op(const cli_options *options) {
   printf("op      %s", op_name((op)options->op));
   if (options->causal) printf(", causal");
   if (options->windowed)
@@ -39,7 +39,7 @@ static void print_op(const cli_options *options) {
 
 void job_print(const cli_job *job) {
   int threads = pfl_context_threads(job->context);
-  print_op(job->options);
+  job_print_op(job->options);
   print_tensors("in", job->file.tensors, job->file.count);
   printf("device  cpu, %s, %d thread%s\n",
          pfl_isa_name(pfl_context_isa(job->context)), threads,
@@ -70,8 +70,8 @@ static void write_tensors(json_writer *json, const char *key,
   json_end(json);
 }
 
-static void write_scoring(json_writer *json, const cli_job *job) {
-  const cli_options *options = job->options;
+void job_write_scoring(json_writer *json, const cli_options *options,
+                       double scale) {
   json_write_bool(json, "causal", options->causal || options->op == OP_DECODE);
   if (options->windowed) {
     json_begin_array(json, "window");
@@ -82,7 +82,7 @@ static void write_scoring(json_writer *json, const cli_job *job) {
     json_write_null(json, "window");
   }
   json_write_double(json, "softcap", options->softcap);
-  json_write_double(json, "scale", job->scale);
+  json_write_double(json, "scale", scale);
 }
 
 static void write_times(json_writer *json, const cli_job *job) {
@@ -104,7 +104,7 @@ pfl_status job_print_json(const cli_job *job, pfl_error *error) {
   json_writer json = {.text = &text};
   json_begin_object(&json, NULL);
   json_write_string(&json, "op", op_name((op)job->options->op));
-  write_scoring(&json, job);
+  job_write_scoring(&json, job->options, job->scale);
   json_write_string(&json, "device", "cpu");
   json_write_string(&json, "isa", pfl_isa_name(pfl_context_isa(job->context)));
   json_write_int64(&json, "threads", pfl_context_threads(job->context));

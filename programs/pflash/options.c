@@ -12,6 +12,7 @@
 #include "bench/bench.h"
 #include "page.h"
 #include "pallas_flash/context.h"
+#include "pallas_flash/dtype.h"
 #include "words.h"
 
 #define WORD(name, word) word,
@@ -21,13 +22,23 @@ static const char *const isa_words[] = {PFL_ISA_LIST(WORD) NULL};
 static const char *const manual_words[] = {PAGE_STYLE_LIST(WORD) NULL};
 #undef WORD
 #define WORD(name, word, what) word,
+static const char *const emit_words[] = {EMIT_LIST(WORD) NULL};
 static const char *const suite_words[] = {BENCH_SUITE_LIST(WORD) NULL};
 #undef WORD
 #define WORD(name, word, script, what) word,
 static const char *const peer_words[] = {BENCH_PEER_LIST(WORD) NULL};
 #undef WORD
 
+/* The first of PFL_DTYPE_LIST, so that a choice is a pfl_dtype. */
+static const char *const cache_dtype_words[] = {"f32", "bf16", "f16", "int8",
+                                                NULL};
+static const char *const dtype_words[] = {"f32", "bf16", "f16", NULL};
+_Static_assert(PFL_DTYPE_F32 == 1 && PFL_DTYPE_BF16 == 2 &&
+                   PFL_DTYPE_F16 == 3 && PFL_DTYPE_I8 == 4,
+               "a choice is 1 + its place");
+
 const char *op_name(op which) { return which ? op_words[which - 1] : ""; }
+const char *emit_name(emit which) { return which ? emit_words[which - 1] : ""; }
 
 static void *slot(const cli_option *row, cli_options *options) {
   return (char *)options + row->slot;
@@ -78,6 +89,51 @@ static bool read_threads(const cli_option *row, const char *text,
   if (!read_integer(text, &value, &end) || *end) return false;
   options->threads = (int)value;
   return value >= 1 && value <= BASE_THREADS_MAX;
+}
+
+static bool read_chips(const cli_option *row, const char *text,
+                       cli_options *options) {
+  int64_t value;
+  const char *end;
+  (void)row;
+  if (!read_integer(text, &value, &end) || *end) return false;
+  options->chips = (int)value;
+  return value >= 1 && value <= CHIPS_MAX;
+}
+
+static bool read_page(const cli_option *row, const char *text,
+                      cli_options *options) {
+  const char *end;
+  (void)row;
+  return read_integer(text, &options->page, &end) && !*end &&
+         options->page >= 1;
+}
+
+static bool read_shape(const cli_option *row, const char *text,
+                       cli_options *options) {
+  (void)row;
+  for (int i = 0; i < SHAPE_MAX; i++) {
+    if (!read_integer(text, &options->shape[i], &text)) return false;
+    options->shape_rank = i + 1;
+    if (options->shape[i] < 0) return false;
+    if (!*text) return i + 2 >= SHAPE_MAX;
+    if (*text++ != ',') return false;
+  }
+  return false;
+}
+
+static bool read_tile(const cli_option *row, const char *text,
+                      cli_options *options) {
+  cli_tile *tile = &options->tiles[options->tile_count];
+  size_t length = strcspn(text, "=");
+  (void)row;
+  if (options->tile_count == TILES_MAX || !length || !text[length] ||
+      length >= sizeof tile->name)
+    return false;
+  memcpy(tile->name, text, length);
+  options->tile_count++;
+  return read_integer(text + length + 1, &tile->value, &text) && !*text &&
+         tile->value >= 1;
 }
 
 static bool read_seed(const cli_option *row, const char *text,
@@ -132,6 +188,13 @@ static bool read_softcap(const cli_option *row, const char *text,
   return read_number(text, &options->softcap) && options->softcap >= 0;
 }
 
+static bool read_timeout(const cli_option *row, const char *text,
+                         cli_options *options) {
+  (void)row;
+  return read_number(text, &options->timeout) && options->timeout > 0 &&
+         options->timeout <= TIMEOUT_MAX;
+}
+
 #define DIGITS_(number) #number
 #define DIGITS(number) DIGITS_(number)
 #define THREADS "1 to " DIGITS(BASE_THREADS_MAX)
@@ -144,14 +207,15 @@ static bool read_softcap(const cli_option *row, const char *text,
 
 #define NONE (1u << COMMAND_NONE)
 #define RUN (1u << COMMAND_RUN)
+#define COMPILE (1u << COMMAND_COMPILE)
 #define BENCH (1u << COMMAND_BENCH)
 #define INFO (1u << COMMAND_INFO)
 #define SLOT(field) offsetof(cli_options, field)
 
 /* In the order in which help tells them. */
 const cli_option option_table[] = {
-    {RUN, "--op", .choices = op_words, .read = read_choice, .slot = SLOT(op),
-     .required = true, .help = "What to compute."},
+    {RUN | COMPILE, "--op", .choices = op_words, .read = read_choice,
+     .slot = SLOT(op), .required = true, .help = "What to compute."},
     {RUN, "--device", .choices = device_words, .read = read_choice,
      .slot = SLOT(device), .help = "Where to compute it; cpu if not given."},
     {RUN, "--in", .argument = "IN.safetensors", .read = read_path,
@@ -161,19 +225,64 @@ const cli_option option_table[] = {
      .slot = SLOT(out), .must_be = "a path", .required = true,
      .help = "The file to write; it appears, or changes, only when all is "
              "done. It must not be the one that --in names."},
-    {RUN, "--causal", .slot = SLOT(causal),
+    {COMPILE, "--shape", .argument = "B,Hq,Hkv,Sq,Sk,D[,Dv]",
+     .read = read_shape, .required = true,
+     .must_be = "B,Hq,Hkv,Sq,Sk,D or B,Hq,Hkv,Sq,Sk,D,Dv, integers >= 0",
+     .help = "The sizes, as under pflash run; for decode T stands for Sq and "
+             "Smax for Sk."},
+    {COMPILE, "--emit", .choices = emit_words, .read = read_choice,
+     .slot = SLOT(emit), .required = true,
+     .help = "What to write." EMIT_LIST(TELL)},
+    {COMPILE, "--out", .argument = "PATH", .read = read_path,
+     .slot = SLOT(out), .must_be = "a path", .required = true,
+     .help = "The file, or for a listing the directory, to write; it appears, "
+             "or changes, only when all is done. A directory must be empty or "
+             "hold an earlier listing, which goes. - is standard output, for "
+             "text."},
+    {COMPILE, "--dtype", .choices = dtype_words, .read = read_choice,
+     .slot = SLOT(dtype), .help = "Of the tensors; bf16 if not given."},
+    {COMPILE, "--cache-dtype", .choices = cache_dtype_words,
+     .read = read_choice, .slot = SLOT(cache_dtype),
+     .help = "Of decode's cache: --dtype's, which is the default, or int8."},
+    {COMPILE, "--page", .argument = "N", .read = read_page,
+     .must_be = "an integer >= 1",
+     .help = "Decode with a paged cache, of pages of N tokens, as many as "
+             "hold all sequences."},
+    {RUN | COMPILE, "--causal", .slot = SLOT(causal),
      .help = "A query sees no key after its own position: query i of Sq sees "
              "keys up to i + Sk - Sq. Decode always is causal."},
-    {RUN, "--window", .argument = "LEFT,RIGHT", .read = read_window,
+    {RUN | COMPILE, "--window", .argument = "LEFT,RIGHT", .read = read_window,
      .must_be = "LEFT,RIGHT, two integers >= -1",
      .help = "A query at position p sees keys p - LEFT to p + RIGHT; -1 leaves "
              "a side open."},
-    {RUN, "--softcap", .argument = "X", .read = read_softcap,
+    {RUN | COMPILE, "--softcap", .argument = "X", .read = read_softcap,
      .must_be = "a finite number >= 0 that F32 can hold",
      .help = "A score s becomes X tanh(s / X); 0, the default, leaves it."},
-    {RUN, "--scale", .argument = "X", .read = read_scale,
+    {RUN | COMPILE, "--scale", .argument = "X", .read = read_scale,
      .must_be = "a finite number other than 0 that F32 can hold",
      .help = "What Q K^T is multiplied with; 1 / sqrt(D) if not given."},
+    {COMPILE, "--segments", .slot = SLOT(segments),
+     .help = "With segment ids: a query sees only keys of its own."},
+    {COMPILE, "--sinks", .slot = SLOT(sinks),
+     .help = "With attention sinks, a score of each query head."},
+    {COMPILE, "--lse", .slot = SLOT(lse),
+     .help = "The program gives lse as well, as backward needs it."},
+    {COMPILE, "--target", .argument = "CHIP:SIZES", .read = read_path,
+     .slot = SLOT(target), .must_be = "a chip and its topology, as v5e:2x2",
+     .help = "The chip and the topology to compile for; v5e:2x2 if not "
+             "given."},
+    {COMPILE, "--chips", .argument = "N", .read = read_chips,
+     .must_be = "an integer, 1 to " DIGITS(CHIPS_MAX),
+     .help = "Chips of the target that share the work; 1 if not given."},
+    {COMPILE, "--tile", .argument = "NAME=VALUE", .read = read_tile,
+     .repeats = true,
+     .must_be = "NAME=VALUE, an integer >= 1; " DIGITS(TILES_MAX) " at most",
+     .help = "A number of the plan, in place of the one that would be chosen; "
+             "may be given more than once. The names are those that the "
+             "command prints."},
+    {COMPILE, "--timeout", .argument = "SECONDS", .read = read_timeout,
+     .must_be = "a number > 0, at most " DIGITS(TIMEOUT_MAX),
+     .help = "How long the TPU compiler may take; 300 if not given."},
     {RUN, "--threads", .argument = "N", .read = read_threads,
      .must_be = "an integer, " THREADS,
      .help = "Threads to compute with, " THREADS "; one for each CPU that the "
@@ -211,7 +320,7 @@ const cli_option option_table[] = {
     {BENCH, "--list", .slot = SLOT(list),
      .help = "Print the suites with their rows, and the peers; measure "
              "nothing."},
-    {RUN | INFO, "--json", .slot = SLOT(json),
+    {RUN | COMPILE | INFO, "--json", .slot = SLOT(json),
      .help = "Print one JSON object in place of text."},
     {NONE, "--manual", .choices = manual_words, .read = read_choice,
      .slot = SLOT(manual),

@@ -26,11 +26,38 @@ const char *op_name(op which);
 /* X(NAME, name on the command line). */
 #define DEVICE_LIST(X) X(CPU, "cpu")
 
-/* Peers of one benchmark. */
-#define PEERS_MAX 16
+/* X(NAME, name on the command line, what it is). */
+#define EMIT_LIST(X)                                            \
+  X(MOSAIC, "mosaic", "the kernels, as text")                   \
+  X(STABLEHLO, "stablehlo", "the program around them, as text") \
+  X(EXECUTABLE, "executable", "what a PJRT plugin can load")    \
+  X(LISTING, "listing", "a directory with the compiler's dumps")
+
+typedef enum emit {
+  EMIT_NONE,
+#define EMIT_ENUM(name, word, what) EMIT_##name,
+  EMIT_LIST(EMIT_ENUM)
+#undef EMIT_ENUM
+} emit;
+
+const char *emit_name(emit which);
+
+/* Numbers that help tells. */
+#define PEERS_MAX 16 /* of one benchmark */
+#define TILES_MAX 8  /* of a plan */
+#define CHIPS_MAX 4  /* that one program runs on */
+#define TIMEOUT_MAX 86400
+
+enum { SHAPE_MAX = 7 };
+
+typedef struct cli_tile {
+  char name[32];
+  int64_t value;
+} cli_tile;
 
 /* What was asked for. All zero: nothing was. A choice is 1 + its place in its
- * list, as the enums op, pfl_isa and page_style are; the strings are argv's. */
+ * list, as the enums op, pfl_isa, pfl_dtype and page_style are; the strings are
+ * argv's. */
 typedef struct cli_options {
   bool help, version;
   int manual;
@@ -41,6 +68,17 @@ typedef struct cli_options {
   double softcap, scale;
   int threads;
   bool json;
+  int64_t shape[SHAPE_MAX];
+  int shape_rank;
+  int dtype, cache_dtype; /* pfl_dtypes */
+  int64_t page;           /* tokens; 0: the cache is contiguous */
+  bool segments, sinks, lse;
+  const char *target;
+  int chips;
+  cli_tile tiles[TILES_MAX];
+  int tile_count;
+  int emit;
+  double timeout; /* seconds */
   const char *suite;
   uint64_t seed;
   const char *peers[PEERS_MAX];

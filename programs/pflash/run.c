@@ -1,8 +1,8 @@
 /* pflash run: reads, checks, computes, writes, tells. */
 #include <sys/stat.h>
 
-#include "base/file.h"
 #include "job.h"
+#include "output.h"
 
 /* The results would take the place of what they were made from. */
 static pfl_status check_paths_differ(const cli_options *options,
@@ -15,27 +15,10 @@ static pfl_status check_paths_differ(const cli_options *options,
   return PFL_STATUS_OK;
 }
 
-/* What can be told of the output before the work is done: whether a file can
- * be begun there. It leaves no trace. */
-static pfl_status check_output(const char *path, pfl_error *error) {
-  base_output output;
-  PFL_TRY(base_output_begin(path, &output, error));
-  (void)!base_output_end(&output, PFL_STATUS_CANCELLED, NULL);
-  return PFL_STATUS_OK;
-}
-
-/* Puts the option before a message about its file. */
-static pfl_status name_option(const char *option, pfl_status status,
-                              pfl_error *error) {
-  if (!status) return status;
-  pfl_error inner = *error;
-  return base_error_set(error, status, "%s: %.480s", option, inner.message);
-}
-
 static pfl_status do_job(cli_job *job, pfl_error *error) {
   const cli_options *options = job->options;
   pfl_allocator allocator = {0};
-  PFL_TRY(name_option("--out", check_output(options->out, error), error));
+  PFL_TRY(name_option("--out", output_check(options->out, error), error));
   PFL_TRY(name_option(
       "--in", safetensors_read(options->in, &allocator, &job->file, error),
       error));

@@ -35,9 +35,8 @@ static pfl_status status_from_errno(int number) {
   }
 }
 
-/* Raises what errno says: "cannot open q.safetensors: Permission denied". */
-static pfl_status raise_errno(const char *action, const char *path,
-                              pfl_error *error) {
+pfl_status base_raise_errno(const char *action, const char *path,
+                            pfl_error *error) {
   int number = errno;
   char reason[128] = "";
   if (strerror_r(number, reason, sizeof reason))
@@ -64,10 +63,10 @@ pfl_status base_file_open(const char *path, base_file *out_file,
   base_file file = {.path = path};
   /* not to wait for the other end of a pipe */
   file.descriptor = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  if (file.descriptor < 0) return raise_errno("open", path, error);
+  if (file.descriptor < 0) return base_raise_errno("open", path, error);
   struct stat info;
   pfl_status status = fstat(file.descriptor, &info)
-                          ? raise_errno("examine", path, error)
+                          ? base_raise_errno("examine", path, error)
                           : check_regular(info.st_mode, path, error);
   file.size = info.st_size;
   if (status)
@@ -83,7 +82,7 @@ pfl_status base_file_read(const base_file *file, void *out, int64_t size,
     ssize_t got = pread(file->descriptor, place,
                         (size_t)base_min(size, BYTES_AT_ONCE), (off_t)offset);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return raise_errno("read", file->path, error);
+    if (got < 0) return base_raise_errno("read", file->path, error);
     if (!got)
       PFL_RAISE(error, DATA_LOSS, "%.200s: ends at byte %lld, %lld too early",
                 file->path, (long long)offset, (long long)size);
@@ -109,32 +108,31 @@ static pfl_status resolve_target(const char *path, char **out_target,
   if (!stat(path, &info))
     PFL_TRY(check_regular(info.st_mode, path, error));
   else if (errno != ENOENT)
-    return raise_errno("write", path, error);
+    return base_raise_errno("write", path, error);
   *out_target = realpath(path, NULL);
   if (!*out_target && errno == ENOENT) *out_target = strdup(path);
-  return *out_target ? PFL_STATUS_OK : raise_errno("write", path, error);
+  return *out_target ? PFL_STATUS_OK : base_raise_errno("write", path, error);
 }
 
-/* A name beside the target that nobody can foresee. */
-static pfl_status name_temporary(base_output *output, pfl_error *error) {
+pfl_status base_temporary_name(const char *target, base_text *out_path,
+                               pfl_error *error) {
   uint64_t random;
   if (getrandom(&random, sizeof random, 0) != sizeof random)
-    return raise_errno("make a random name to write", output->path, error);
-  const char *slash = strrchr(output->target, '/');
-  size_t directory = slash ? (size_t)(slash - output->target) + 1 : 0;
-  base_text_add(&output->temporary, output->target, directory);
-  base_text_format(&output->temporary, ".pflash-%016llx",
-                   (unsigned long long)random);
-  return base_text_check(&output->temporary, error);
+    return base_raise_errno("make a random name to write", target, error);
+  const char *slash = strrchr(target, '/');
+  size_t directory = slash ? (size_t)(slash - target) + 1 : 0;
+  base_text_add(out_path, target, directory);
+  base_text_format(out_path, ".pflash-%016llx", (unsigned long long)random);
+  return base_text_check(out_path, error);
 }
 
 static pfl_status open_temporary(base_output *output, pfl_error *error) {
   PFL_TRY(resolve_target(output->path, &output->target, error));
-  PFL_TRY(name_temporary(output, error));
+  PFL_TRY(base_temporary_name(output->target, &output->temporary, error));
   output->descriptor = open(base_text_get(&output->temporary),
                             O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (output->descriptor >= 0) return PFL_STATUS_OK;
-  return raise_errno("write a new file for", output->path, error);
+  return base_raise_errno("write a new file for", output->path, error);
 }
 
 static void release_output(base_output *output) {
@@ -156,7 +154,7 @@ pfl_status base_output_write(base_output *output, const void *bytes,
     ssize_t put =
         write(output->descriptor, place, (size_t)base_min(size, BYTES_AT_ONCE));
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return raise_errno("write", output->path, error);
+    if (put < 0) return base_raise_errno("write", output->path, error);
     place += put;
     size -= put;
   }
@@ -167,11 +165,11 @@ pfl_status base_output_end(base_output *output, pfl_status status,
                            pfl_error *error) {
   const char *temporary = base_text_get(&output->temporary);
   if (!status && fsync(output->descriptor))
-    status = raise_errno("write", output->path, error);
+    status = base_raise_errno("write", output->path, error);
   if (close(output->descriptor) && !status) /* NFS tells of a full disk here */
-    status = raise_errno("write", output->path, error);
+    status = base_raise_errno("write", output->path, error);
   if (!status && rename(temporary, output->target))
-    status = raise_errno("replace", output->path, error);
+    status = base_raise_errno("replace", output->path, error);
   if (status) unlink(temporary);
   release_output(output);
   return status;

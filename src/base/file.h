@@ -59,4 +59,15 @@ PFL_NODISCARD pfl_status base_output_write(base_output *output,
 PFL_NODISCARD pfl_status base_output_end(base_output *output, pfl_status status,
                                          pfl_error *error);
 
+/* ---- Shared with folder.h ------------------------------------------------ */
+
+/* Raises what errno says: "cannot open q.safetensors: Permission denied". */
+pfl_status base_raise_errno(const char *action, const char *path,
+                            pfl_error *error);
+
+/* Adds a path in the target's directory that nobody can foresee. */
+PFL_NODISCARD pfl_status base_temporary_name(const char *target,
+                                             base_text *out_path,
+                                             pfl_error *error);
+
 #endif

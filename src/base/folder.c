@@ -1,0 +1,101 @@
+#define _XOPEN_SOURCE 700 /* realpath, nftw */
+#include "base/folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+
+/* Directories open at once while a tree is walked. */
+enum { WALK_DEPTH = 16 };
+
+static int remove_entry(const char *path, const struct stat *info, int kind,
+                        struct FTW *place) {
+  (void)info, (void)kind, (void)place;
+  return remove(path);
+}
+
+static bool remove_tree(const char *path) {
+  return !nftw(path, remove_entry, WALK_DEPTH, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Whether what is at the target may go: it is empty, or holds the marker. */
+static pfl_status check_replaceable(const char *path, const char *target,
+                                    const char *marker, pfl_error *error) {
+  int entries = 0;
+  bool marked = false;
+  DIR *directory = opendir(target);
+  if (!directory) return base_raise_errno("list", path, error);
+  for (struct dirent *entry; (entry = readdir(directory));) {
+    entries += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
+    marked |= !strcmp(entry->d_name, marker);
+  }
+  closedir(directory);
+  if (entries && !marked)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "%.200s holds files and no %s; it must be an empty directory, or "
+              "one that was made here before",
+              path, marker);
+  return PFL_STATUS_OK;
+}
+
+static void add_without_slashes(base_text *out, const char *path) {
+  size_t length = strlen(path);
+  while (length > 1 && path[length - 1] == '/') length--;
+  base_text_add(out, path, length);
+}
+
+static pfl_status find_target(base_folder *folder, const char *marker,
+                              pfl_error *error) {
+  struct stat info;
+  const char *path = folder->path;
+  char *resolved = realpath(path, NULL);
+  if (!resolved && errno != ENOENT)
+    return base_raise_errno("write", path, error);
+  add_without_slashes(&folder->target, resolved ? resolved : path);
+  free(resolved);
+  PFL_TRY(base_text_check(&folder->target, error));
+  const char *target = base_text_get(&folder->target);
+  if (stat(target, &info)) return PFL_STATUS_OK;
+  if (!S_ISDIR(info.st_mode))
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "%.200s is no directory; it must be one, or not be there", path);
+  return check_replaceable(path, target, marker, error);
+}
+
+static void release(base_folder *folder) {
+  base_text_release(&folder->target);
+  base_text_release(&folder->temporary);
+}
+
+pfl_status base_folder_begin(const char *path, const char *marker,
+                             base_folder *out_folder, pfl_error *error) {
+  *out_folder = (base_folder){.path = path};
+  pfl_status status = find_target(out_folder, marker, error);
+  if (!status)
+    status = base_temporary_name(base_text_get(&out_folder->target),
+                                 &out_folder->temporary, error);
+  if (!status && mkdir(base_text_get(&out_folder->temporary), 0777))
+    status = base_raise_errno("make a directory for", path, error);
+  if (status) release(out_folder);
+  return status;
+}
+
+pfl_status base_folder_end(base_folder *folder, pfl_status status,
+                           pfl_error *error) {
+  const char *temporary = base_text_get(&folder->temporary);
+  const char *target = base_text_get(&folder->target);
+  struct stat info;
+  if (!status && !stat(target, &info) && !remove_tree(target))
+    status = base_raise_errno("replace", folder->path, error);
+  if (!status && rename(temporary, target))
+    status = base_raise_errno("replace", folder->path, error);
+  if (status) (void)remove_tree(temporary); /* what cannot go stays */
+  release(folder);
+  return status;
+}
