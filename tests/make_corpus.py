@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Makes the corpora that the fuzz targets start from: corpus/safetensors and
-corpus/json beside this file. The files are kept with the sources; this says how
+"""Makes the corpora that the fuzz targets start from: corpus/safetensors,
+corpus/json and corpus/stablehlo beside this file. The files are kept with the sources; this says how
 they were made, and python3 make_corpus.py makes the same again.
 
 A name says what is in a file: good_ ones are read, bad_ ones are refused, and
 replaying them checks that.
 """
+import base64
 import json
 import pathlib
 import struct
@@ -127,6 +128,94 @@ JSON = {
 }
 
 
+def quoted(text):
+    """As MLIR writes strings: what is not plain is \\HH."""
+    return '"' + "".join(c if " " <= c <= "~" and c not in '"\\'
+                         else f"\\{ord(c):02X}" for c in text) + '"'
+
+
+def layout(rank):
+    order = list(range(rank))[::-1]
+    inner = "" if not rank else order[0] if rank == 1 else order
+    return f"dense<{inner}> : tensor<{rank}xindex>"
+
+
+def call(number, operands, types, results, outer=None, aliases="", effect=False,
+         **config):
+    """One kernel call. `types`: of the operands; results: (type, rank)s."""
+    known = {"body": base64.b64encode(b"kernel").decode(),
+             "needs_layout_passes": True, "serialization_format": 1}
+    text = json.dumps({"custom_call_config": known | config} | (outer or {}),
+                      separators=(",", ":"))
+    many = len(results) > 1
+    given = ", ".join(type for type, _ in results)
+    return (f"    %{number}{f':{len(results)}' * many} = stablehlo.custom_call "
+            f"@tpu_custom_call({', '.join(operands)}) {{backend_config = "
+            f"{quoted(text)}, {'has_side_effect = true, ' * effect}"
+            f'kernel_name = "k", operand_layouts = '
+            f"[{', '.join(layout(rank) for _, rank in types)}], "
+            f"output_operand_aliases = [{aliases}], result_layouts = "
+            f"[{', '.join(layout(rank) for _, rank in results)}]}} : "
+            f"({', '.join(type for type, _ in types)}) -> "
+            f"{f'({given})' if many else given}\n")
+
+
+def module(calls, arguments, outputs, values, replicas=1, name="m"):
+    return (f"module @{quoted(name)} attributes {{mhlo.num_partitions = 1 : "
+            f"i32, mhlo.num_replicas = {replicas} : i32}} {{\n"
+            f"  func.func public @main({', '.join(arguments)}) -> "
+            f"({', '.join(outputs)}) {{\n{calls}"
+            f"    return {', '.join(values)} : {', '.join(outputs)}\n"
+            "  }\n}\n").encode()
+
+
+def alias(result, operand):
+    return (f"#stablehlo.output_operand_alias<output_tuple_indices = "
+            f"[{result}], operand_index = {operand}, "
+            "operand_tuple_indices = []>")
+
+
+TILE, LINE, WORD = ("tensor<8x128xf32>", 2), ("tensor<64xbf16>", 1), \
+    ("tensor<i32>", 0)
+ONE = module(call(0, ["%arg0"], [TILE], [TILE]), ["%arg0: " + TILE[0]],
+             [TILE[0]], ["%0"])
+CONFIG = call(0, ["%arg0"], [TILE], [TILE], {"scoped_memory_configs": [
+                  {"memory_space": 1, "offset": 0, "size": 1 << 20}]},
+              disable_bounds_checks=True, has_communication=True,
+              collective_id=-3, effect=True,
+              cost_estimate=dict(flops=1, transcendentals=2, bytes_accessed=3,
+                                 remote_bytes_transferred=4),
+              input_memory_space_colors=[{"operand_index": 0, "color": 4}],
+              output_memory_space_colors=[{"shape_index": 0, "color": 1}])
+TWO = call(0, ["%arg0", "%arg1"], [TILE, LINE], [TILE, LINE, WORD],
+           aliases=alias(0, 0) + ", " + alias(1, 1)) \
+    + call(1, ["%0#2", "%0#0"], [WORD, TILE], [TILE], aliases=alias("", 1))
+
+STABLEHLO = {
+    "good_one": ONE,
+    "good_config": module(CONFIG, ["%arg0: " + TILE[0]], [TILE[0]], ["%0"], 4),
+    "good_two": module(TWO, [
+        "%arg0: " + TILE[0] + " {tf.aliasing_output = 1 : i32}",
+        "%arg1: " + LINE[0] + " {tf.aliasing_output = 0 : i32}"],
+        [LINE[0], TILE[0], WORD[0]], ["%0#1", "%1", "%0#2"], 2),
+    "good_no_call": module("", ["%arg0: " + WORD[0]], [WORD[0]], ["%arg0"],
+                           name='"\\\n'),
+    "good_spaces": ONE.replace(b" ", b" \n // more\n").replace(
+        b"tensor<8x128xf32>", b"tensor < 8x128 x f32 >"),
+    "bad_empty": b"",
+    "bad_bytecode": b"ML\xefR\x0bStableHLO_v1.0.0\0",
+    "bad_other_op": ONE.replace(b"stablehlo.custom_call", b"stablehlo.abs"),
+    "bad_later_value": ONE.replace(b"(%arg0)", b"(%0)"),
+    "bad_no_result": ONE.replace(b"return %0", b"return"),
+    "bad_huge": ONE.replace(b"8x128", b"8589934592x8589934592"),
+    "bad_layout": ONE.replace(b"dense<[1, 0]>", b"dense<[0, 1]>"),
+    "bad_partitions": ONE.replace(b"partitions = 1", b"partitions = 4"),
+    "bad_config_member": ONE.replace(b"\\22body", b"\\22x\\22:1,\\22body"),
+    "bad_config_deep": ONE.replace(b"{\\22custom", b"[" * 99 + b"{\\22custom"),
+    "bad_base64": ONE.replace(b"a2Vy", b"a2V?"),
+}
+
+
 def write(folder, files, ending):
     (HERE / folder).mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
@@ -135,3 +224,4 @@ def write(folder, files, ending):
 
 write("safetensors", SAFETENSORS, ".safetensors")
 write("json", JSON, ".json")
+write("stablehlo", STABLEHLO, ".mlir")

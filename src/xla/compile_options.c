@@ -1,6 +1,7 @@
 /* A CompileOptionsProto, in the wire form of protocol buffers:
  *   3  executable_build_options { 4 num_replicas, 5 num_partitions }
  *   7  env_option_overrides, a map: { 1 key, 2 { 1 string_field } } */
+#include <inttypes.h>
 #include <string.h>
 
 #include "xla/program.h"
@@ -52,4 +53,100 @@ pfl_status xla_options_write(int replicas, const xla_setting *settings,
     add_message(out, 7, &entry);
   }
   return base_text_check(out, error);
+}
+
+/* ---- Reading ------------------------------------------------------------ */
+
+typedef struct bytes {
+  const uint8_t *at, *end;
+} bytes;
+
+/* A field: its number; its value, or what it holds. */
+typedef struct field {
+  uint64_t number, value;
+  bytes content;
+  bool is_message;
+} field;
+
+static bool take_varint(bytes *from, uint64_t *out) {
+  *out = 0;
+  for (int shift = 0; shift < 64 && from->at < from->end; shift += 7) {
+    uint64_t byte = *from->at++;
+    if (shift == 63 && byte > 1) return false;
+    *out |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return true;
+  }
+  return false;
+}
+
+static bool take_field(bytes *from, field *out) {
+  uint64_t key;
+  *out = (field){0};
+  if (!take_varint(from, &key) || !take_varint(from, &out->value)) return false;
+  out->number = key >> 3;
+  out->is_message = (key & 7) == 2;
+  if ((key & 7) == 0) return true;
+  if (!out->is_message || out->value > (uint64_t)(from->end - from->at))
+    return false;
+  out->content = (bytes){from->at, from->at + out->value};
+  from->at += out->value;
+  return true;
+}
+
+static pfl_status raise_broken(pfl_error *error) {
+  PFL_RAISE(error, INVALID_ARGUMENT,
+            "the compile options are no CompileOptionsProto");
+}
+
+static pfl_status read_build(bytes content, uint64_t *replicas,
+                             uint64_t *partitions, pfl_error *error) {
+  field got;
+  while (content.at < content.end) {
+    if (!take_field(&content, &got)) return raise_broken(error);
+    if (got.is_message || got.number < 4 || got.number > 5)
+      PFL_RAISE(
+          error, UNIMPLEMENTED,
+          "the compile options' executable_build_options have a field %" PRIu64
+          ": only num_replicas (4) and num_partitions (5) are "
+          "known",
+          got.number);
+    *(got.number == 4 ? replicas : partitions) = got.value;
+  }
+  return PFL_STATUS_OK;
+}
+
+static pfl_status raise_setting(bytes content, pfl_error *error) {
+  field name;
+  char quoted[BASE_QUOTE_SIZE];
+  if (!take_field(&content, &name) || name.number != 1 || !name.is_message)
+    return raise_broken(error);
+  PFL_RAISE(error, UNIMPLEMENTED, "no setting %s of the compiler is known",
+            base_quote((const char *)name.content.at,
+                       (size_t)(name.content.end - name.content.at), quoted));
+}
+
+pfl_status xla_options_read(const void *options, size_t size, int *out_replicas,
+                            pfl_error *error) {
+  bytes from = {options, options};
+  if (size) from.end += size;
+  uint64_t replicas = 1, partitions = 1;
+  field got;
+  while (from.at < from.end) {
+    if (!take_field(&from, &got)) return raise_broken(error);
+    if (got.number == 7 && got.is_message)
+      return raise_setting(got.content, error);
+    if (got.number != 3 || !got.is_message)
+      PFL_RAISE(error, UNIMPLEMENTED,
+                "the compile options have a field %" PRIu64
+                ": only executable_build_options (3) is known",
+                got.number);
+    PFL_TRY(read_build(got.content, &replicas, &partitions, error));
+  }
+  if (replicas < 1 || replicas > XLA_REPLICAS_MAX || partitions != 1)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "the compile options ask for %" PRIu64 " replicas and %" PRIu64
+              " partitions: must be 1 to %d and 1",
+              replicas, partitions, XLA_REPLICAS_MAX);
+  *out_replicas = (int)replicas;
+  return PFL_STATUS_OK;
 }

@@ -4,142 +4,6 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/memory.h"
-
-/* ---- The rules ----------------------------------------------------------- */
-
-static pfl_status check_tensor(const xla_tensor *tensor, const char *what,
-                               int number, pfl_error *error) {
-  int64_t items;
-  if (!pfl_dtype_size(tensor->dtype))
-    PFL_RAISE(error, INVALID_ARGUMENT, "%s %d has no dtype", what, number);
-  if (tensor->rank < 0 || tensor->rank > XLA_RANK_MAX)
-    PFL_RAISE(error, INVALID_ARGUMENT, "%s %d has rank %d: must be 0 to %d",
-              what, number, tensor->rank, XLA_RANK_MAX);
-  if (!base_product(tensor->shape, tensor->rank, &items))
-    PFL_RAISE(error, INVALID_ARGUMENT,
-              "%s %d has a negative size, or more items than 64 bits count",
-              what, number);
-  return PFL_STATUS_OK;
-}
-
-static bool same_tensor(const xla_tensor *a, const xla_tensor *b) {
-  return a->dtype == b->dtype && a->rank == b->rank &&
-         !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape);
-}
-
-/* The type of a value, and its call (-1: an argument) and place there. */
-static const xla_tensor *find_value(const xla_program *program, int value,
-                                    int *out_call, int *out_place) {
-  *out_call = -1;
-  *out_place = value;
-  if (value < 0) return NULL;
-  if (value < program->argument_count) return &program->arguments[value];
-  *out_place -= program->argument_count;
-  for (*out_call = 0; *out_call < program->call_count; ++*out_call) {
-    const xla_call *call = &program->calls[*out_call];
-    if (*out_place < call->result_count) return &call->results[*out_place];
-    *out_place -= call->result_count;
-  }
-  return NULL;
-}
-
-static const xla_tensor *value_type(const xla_program *program, int value) {
-  int call, place;
-  return find_value(program, value, &call, &place);
-}
-
-/* A value of the arguments or of the calls before number `before`. */
-static pfl_status check_value(const xla_program *program, int value, int before,
-                              pfl_error *error) {
-  int call, place;
-  if (!find_value(program, value, &call, &place) || call >= before)
-    PFL_RAISE(error, INVALID_ARGUMENT,
-              "value %d is used by call %d: there is none of that number yet",
-              value, before);
-  return PFL_STATUS_OK;
-}
-
-/* Aliases of `results` by `operands` (both as numbers of values' types). */
-static pfl_status check_aliases(const xla_alias *aliases, int count,
-                                const xla_tensor *const *results,
-                                int result_count,
-                                const xla_tensor *const *operands,
-                                int operand_count, pfl_error *error) {
-  for (int i = 0; i < count; i++) {
-    int result = aliases[i].result, operand = aliases[i].operand;
-    if (result < 0 || result >= result_count || operand < 0 ||
-        operand >= operand_count)
-      PFL_RAISE(error, INVALID_ARGUMENT,
-                "result %d aliases operand %d: there are %d and %d", result,
-                operand, result_count, operand_count);
-    if (!same_tensor(results[result], operands[operand]))
-      PFL_RAISE(error, INVALID_ARGUMENT,
-                "result %d aliases operand %d: dtype and shape must agree",
-                result, operand);
-    for (int k = 0; k < i; k++)
-      if (aliases[k].result == result || aliases[k].operand == operand)
-        PFL_RAISE(error, INVALID_ARGUMENT,
-                  "result %d or operand %d is aliased twice", result, operand);
-  }
-  return PFL_STATUS_OK;
-}
-
-enum { LIST_MAX = 64 }; /* operands, results, outputs */
-
-static pfl_status check_call(const xla_program *program, int number,
-                             pfl_error *error) {
-  const xla_call *call = &program->calls[number];
-  const xla_tensor *operands[LIST_MAX], *results[LIST_MAX];
-  if (!call->kernel_name || !call->body || !call->body_size)
-    PFL_RAISE(error, INVALID_ARGUMENT, "call %d has no kernel", number);
-  if (call->operand_count < 0 || call->operand_count > LIST_MAX ||
-      call->result_count < 1 || call->result_count > LIST_MAX)
-    PFL_RAISE(error, INVALID_ARGUMENT,
-              "call %d has %d operands and %d results: must be 0 to %d and 1 "
-              "to %d",
-              number, call->operand_count, call->result_count, LIST_MAX,
-              LIST_MAX);
-  for (int i = 0; i < call->operand_count; i++) {
-    PFL_TRY(check_value(program, call->operands[i], number, error));
-    operands[i] = value_type(program, call->operands[i]);
-  }
-  for (int i = 0; i < call->result_count; i++) {
-    PFL_TRY(check_tensor(&call->results[i], "result", i, error));
-    results[i] = &call->results[i];
-  }
-  return check_aliases(call->aliases, call->alias_count, results,
-                       call->result_count, operands, call->operand_count,
-                       error);
-}
-
-static pfl_status check_program(const xla_program *program, pfl_error *error) {
-  const xla_tensor *arguments[LIST_MAX], *outputs[LIST_MAX];
-  if (program->replicas < 0 || program->replicas > XLA_REPLICAS_MAX)
-    PFL_RAISE(error, INVALID_ARGUMENT, "replicas is %d: must be 1 to %d",
-              program->replicas, XLA_REPLICAS_MAX);
-  if (program->argument_count < 0 || program->argument_count > LIST_MAX ||
-      program->output_count < 1 || program->output_count > LIST_MAX)
-    PFL_RAISE(error, INVALID_ARGUMENT,
-              "a program has %d arguments and %d outputs: must be 0 to %d and "
-              "1 to %d",
-              program->argument_count, program->output_count, LIST_MAX,
-              LIST_MAX);
-  for (int i = 0; i < program->argument_count; i++) {
-    PFL_TRY(check_tensor(&program->arguments[i], "argument", i, error));
-    arguments[i] = &program->arguments[i];
-  }
-  for (int i = 0; i < program->call_count; i++)
-    PFL_TRY(check_call(program, i, error));
-  for (int i = 0; i < program->output_count; i++) {
-    PFL_TRY(
-        check_value(program, program->outputs[i], program->call_count, error));
-    outputs[i] = value_type(program, program->outputs[i]);
-  }
-  return check_aliases(program->donations, program->donation_count, outputs,
-                       program->output_count, arguments,
-                       program->argument_count, error);
-}
 
 /* ---- Pieces of text ------------------------------------------------------ */
 
@@ -172,15 +36,10 @@ static void add_base64(base_text *text, const char *bytes, size_t size) {
 }
 
 static void add_type(base_text *text, const xla_tensor *tensor) {
-  static const char *const names[] = {[PFL_DTYPE_F32] = "f32",
-                                      [PFL_DTYPE_BF16] = "bf16",
-                                      [PFL_DTYPE_F16] = "f16",
-                                      [PFL_DTYPE_I8] = "i8",
-                                      [PFL_DTYPE_I32] = "i32"};
   base_text_add_string(text, "tensor<");
   for (int i = 0; i < tensor->rank; i++)
     base_text_format(text, "%" PRId64 "x", tensor->shape[i]);
-  base_text_format(text, "%s>", names[tensor->dtype]);
+  base_text_format(text, "%s>", mo_element_name(xla_element(tensor->dtype)));
 }
 
 /* Row-major: the last dimension is the fastest. */
@@ -196,7 +55,7 @@ static void add_layout(base_text *text, const xla_tensor *tensor) {
 /* %arg0 of an argument; %0 of a call's only result, %0#1 of one of several. */
 static void add_value(base_text *text, const xla_program *program, int value) {
   int call, place;
-  find_value(program, value, &call, &place);
+  xla_value_find(program, value, &call, &place);
   if (call < 0)
     base_text_format(text, "%%arg%d", place);
   else if (program->calls[call].result_count == 1)
@@ -211,15 +70,6 @@ static void add_separator(base_text *text, int i) {
 
 /* ---- The call's configuration -------------------------------------------- */
 
-/* XLA's numbers of the memory spaces. */
-static int64_t memory_color(xla_memory memory) {
-  static const int64_t colors[] = {[XLA_MEMORY_DEFAULT] = -1,
-                                   [XLA_MEMORY_HBM] = 0,
-                                   [XLA_MEMORY_VMEM] = 1,
-                                   [XLA_MEMORY_SMEM] = 4};
-  return colors[memory];
-}
-
 static void write_memories(json_writer *json, bool operands,
                            const xla_memory *memories, int count) {
   bool any = false;
@@ -231,7 +81,7 @@ static void write_memories(json_writer *json, bool operands,
     if (memories[i] == XLA_MEMORY_DEFAULT) continue;
     json_begin_object(json, NULL);
     json_write_int64(json, operands ? "operand_index" : "shape_index", i);
-    json_write_int64(json, "color", memory_color(memories[i]));
+    json_write_int64(json, "color", xla_memory_color(memories[i]));
     json_end(json);
   }
   json_end(json);
@@ -273,7 +123,7 @@ static void write_config(base_text *config, const xla_call *call) {
   if (call->vmem_limit_bytes) {
     json_begin_array(&json, "scoped_memory_configs");
     json_begin_object(&json, NULL);
-    json_write_int64(&json, "memory_space", memory_color(XLA_MEMORY_VMEM));
+    json_write_int64(&json, "memory_space", xla_memory_color(XLA_MEMORY_VMEM));
     json_write_int64(&json, "offset", 0);
     json_write_int64(&json, "size", call->vmem_limit_bytes);
     json_end(&json);
@@ -307,7 +157,7 @@ static void add_call(base_text *text, const xla_program *program, int number) {
   base_text_add_string(text, ", operand_layouts = [");
   for (int i = 0; i < call->operand_count; i++) {
     add_separator(text, i);
-    add_layout(text, value_type(program, call->operands[i]));
+    add_layout(text, xla_value_type(program, call->operands[i]));
   }
   base_text_add_string(text, "], output_operand_aliases = [");
   for (int i = 0; i < call->alias_count; i++) {
@@ -327,7 +177,7 @@ static void add_call(base_text *text, const xla_program *program, int number) {
   base_text_add_string(text, "]} : (");
   for (int i = 0; i < call->operand_count; i++) {
     add_separator(text, i);
-    add_type(text, value_type(program, call->operands[i]));
+    add_type(text, xla_value_type(program, call->operands[i]));
   }
   base_text_add_string(text, call->result_count > 1 ? ") -> (" : ") -> ");
   for (int i = 0; i < call->result_count; i++) {
@@ -351,14 +201,14 @@ static void add_signature(base_text *text, const xla_program *program) {
   base_text_add_string(text, ") -> (");
   for (int i = 0; i < program->output_count; i++) {
     add_separator(text, i);
-    add_type(text, value_type(program, program->outputs[i]));
+    add_type(text, xla_value_type(program, program->outputs[i]));
   }
   base_text_add_string(text, ") {\n");
 }
 
 pfl_status xla_program_write(const xla_program *program, base_text *out,
                              pfl_error *error) {
-  PFL_TRY(check_program(program, error));
+  PFL_TRY(xla_program_check(program, error));
   const char *name = program->name ? program->name : "program";
   base_text_add_string(out, "module @");
   add_quoted(out, name, strlen(name));
@@ -376,7 +226,7 @@ pfl_status xla_program_write(const xla_program *program, base_text *out,
   base_text_add_string(out, " : ");
   for (int i = 0; i < program->output_count; i++) {
     add_separator(out, i);
-    add_type(out, value_type(program, program->outputs[i]));
+    add_type(out, xla_value_type(program, program->outputs[i]));
   }
   base_text_add_string(out, "\n  }\n}\n");
   return base_text_check(out, error);

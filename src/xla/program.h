@@ -1,6 +1,7 @@
 /* StableHLO text around Mosaic kernels: a module that takes arguments, calls
  * kernels one after the other, and returns values; and the bytes of the options
- * that it is compiled with. The same input gives the same bytes.
+ * that it is compiled with. Both are written, the same input giving the same
+ * bytes, and read again: exactly what is written here, and nothing else.
  *
  * Values are numbered: the arguments first, then the results of each call in
  * turn. All layouts are row-major. */
@@ -11,10 +12,13 @@
 #include <stdint.h>
 
 #include "base/text.h"
+#include "mosaic/ir.h"
 #include "pallas_flash/dtype.h"
 
 #define XLA_RANK_MAX 8
 #define XLA_REPLICAS_MAX 4
+#define XLA_LIST_MAX 64 /* arguments, operands, results, outputs */
+#define XLA_CALLS_MAX 1024
 
 typedef struct xla_tensor {
   pfl_dtype dtype; /* never DEFAULT */
@@ -71,7 +75,7 @@ typedef struct xla_program {
   int replicas; /* chips that run it, each on its own buffers; 0: 1 */
   const xla_tensor *arguments;
   int argument_count;
-  const xla_call *calls;
+  const xla_call *calls; /* at most XLA_CALLS_MAX */
   int call_count;
   const int *outputs; /* numbers of values */
   int output_count;
@@ -85,6 +89,47 @@ typedef struct xla_program {
 PFL_NODISCARD pfl_status xla_program_write(const xla_program *program,
                                            base_text *out, pfl_error *error);
 
+/* ---- Rules -------------------------------------------------------------- */
+
+/* What xla_program_write asks, of the whole or of one call and those before. */
+PFL_NODISCARD pfl_status xla_program_check(const xla_program *program,
+                                           pfl_error *error);
+PFL_NODISCARD pfl_status xla_call_check(const xla_program *program, int number,
+                                        pfl_error *error);
+
+/* The type of a value, and its call (-1: an argument) and place there; NULL if
+ * there is no value of that number. */
+const xla_tensor *xla_value_find(const xla_program *program, int value,
+                                 int *out_call, int *out_place);
+const xla_tensor *xla_value_type(const xla_program *program, int value);
+
+mo_element xla_element(pfl_dtype dtype);
+
+/* The number that XLA has for a memory, -1 for DEFAULT; and back, DEFAULT for
+ * one that there is not. */
+int64_t xla_memory_color(xla_memory memory);
+xla_memory xla_memory_of_color(int64_t color);
+
+/* ---- Reading ------------------------------------------------------------ */
+
+/* A program that was read, in memory of its own. */
+typedef struct xla_document {
+  xla_program program;
+  mo_arena arena;
+} xla_document;
+
+/* Reads what xla_program_write writes, white space and comments apart. There is
+ * nothing that it passes over: INVALID_ARGUMENT names what it does not know and
+ * its line and column. RESOURCE_EXHAUSTED. On failure *out_document is empty.
+ */
+PFL_NODISCARD pfl_status xla_program_read(const char *text, size_t length,
+                                          const pfl_allocator *allocator,
+                                          xla_document *out_document,
+                                          pfl_error *error);
+void xla_document_release(xla_document *document);
+
+/* ---- Options ------------------------------------------------------------ */
+
 /* One setting of the compiler's, as its flags are called without dashes. */
 typedef struct xla_setting {
   const char *name;
@@ -96,5 +141,11 @@ PFL_NODISCARD pfl_status xla_options_write(int replicas,
                                            const xla_setting *settings,
                                            int setting_count, base_text *out,
                                            pfl_error *error);
+
+/* Reads what xla_options_write writes without settings. UNIMPLEMENTED: names a
+ * setting, or has the number of a field that is not known. INVALID_ARGUMENT:
+ * no such message. */
+PFL_NODISCARD pfl_status xla_options_read(const void *bytes, size_t size,
+                                          int *out_replicas, pfl_error *error);
 
 #endif
