@@ -63,7 +63,7 @@ static const struct {
   const char *word;
   kernels_writer *write;
 } writers[] = {
-    [KERNELS_FORWARD] = {"forward", NULL},
+    [KERNELS_FORWARD] = {"forward", kernels_forward_write},
     [KERNELS_BACKWARD] = {"backward", NULL},
     [KERNELS_DECODE] = {"decode", NULL},
 };

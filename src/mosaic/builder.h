@@ -293,7 +293,8 @@ mo_value *mo_reshape_(mo_builder *b, mo_value *x, mo_shape shape);
 mo_value *mo_iota_(mo_builder *b, mo_shape shape, int dimension);
 #define mo_iota(b, shape, dimension) mo_iota_(MO_HERE(b), shape, dimension)
 
-/* acc + lhs rhs of matrices; N as it is, T transposed. */
+/* acc + lhs rhs of matrices; N as it is, T transposed. f32 is multiplied as f32,
+ * in several passes, not rounded to bf16. */
 typedef enum mo_form { MO_NN, MO_NT, MO_TN, MO_TT } mo_form;
 mo_value *mo_matmul_(mo_builder *b, mo_form form, mo_value *lhs, mo_value *rhs,
                      mo_value *acc);

@@ -69,6 +69,9 @@ mo_value *mo_matmul_(mo_builder *b, mo_form form, mo_value *lhs, mo_value *rhs,
   if (!op) return NULL;
   const mo_attr *no = mo_attr_simple(b->module, MO_ATTR_BOOL, 0, NULL);
   mo_put_text(b, op, MO_ATTR_TEXT, "dimension_numbers", numbers[form]);
+  if (lhs->type->element == MO_F32)
+    mo_put_text(b, op, MO_ATTR_TEXT, "precision",
+                "#tpu.contract_precision<fp32>");
   mo_put(b, op, "transpose_lhs", no);
   mo_put(b, op, "transpose_lhs_hint", no);
   mo_put(b, op, "transpose_rhs", no);

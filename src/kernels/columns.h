@@ -1,0 +1,28 @@
+/* Numbers of rows, in the two forms that the TPU's vectors make cheap, and how
+ * one becomes the other. A vector register is 8 sublanes by 128 lanes.
+ *
+ *   a column   [rows, 128], every lane of a row the same: what is done row by
+ *              row to a tile [rows, n]
+ *   a row      [1, rows], a row's number in the lane of its index: how LSE lies
+ *              in memory, and what is done column by column to a tile */
+#ifndef PFL_KERNELS_COLUMNS_H
+#define PFL_KERNELS_COLUMNS_H
+
+#include "mosaic/builder.h"
+
+enum { LANES = 128, SUBLANES = 8 };
+
+/* A column [rows, 128] beside a tile of `width` columns: [rows, width]. */
+mo_value *columns_spread(mo_builder *b, mo_value *column, int64_t width);
+
+/* [rows, n] to [rows, 128], whose row sums are the same; n a multiple of 128.
+ * Adds whole registers: the sum across lanes is left for the end. */
+mo_value *columns_fold(mo_builder *b, mo_value *x);
+
+/* [rows, 1] to a column. */
+mo_value *columns_make(mo_builder *b, mo_value *x);
+
+/* A column [rows, 128] to a row [1, rows]; rows a multiple of 128. */
+mo_value *columns_to_row(mo_builder *b, mo_value *column);
+
+#endif

@@ -1,0 +1,94 @@
+/* kernels_compile: attention kernels through the real compiler, ahead of time,
+ * for every chip and for shapes of every kind. Exit code 77 where there is no
+ * compiler. */
+#include "check.h"
+#include "kernels/tpu_program.h"
+#include "pjrt/compile.h"
+#include "xla/lower.h"
+
+static const pfl_allocator heap;
+static bool missing;
+
+static pfl_status compile(const char *target, const kernels_program *program,
+                          pfl_error *error) {
+  base_text module = {0}, options = {0};
+  pjrt_artifact artifact;
+  pfl_status status = xla_lower(program, &module, &options, error);
+  if (!status)
+    status =
+        pjrt_compile(&(pjrt_compile_request){.topology = target,
+                                             .module = module.bytes,
+                                             .module_size = module.length,
+                                             .options = options.bytes,
+                                             .options_size = options.length,
+                                             .seconds = 240,
+                                             .uncached = true},
+                     &heap, &artifact, error);
+  if (!status) pjrt_artifact_release(&artifact);
+  base_text_release(&module);
+  base_text_release(&options);
+  return status;
+}
+
+/* [B, Hq, Hkv, Sq, Sk, D, Dv] */
+typedef struct compiled {
+  int64_t sizes[7];
+  pfl_dtype dtype;
+  pfl_scoring scoring;
+} compiled;
+
+static void check_compiles(const char *target, kernels_op op,
+                           const compiled *shape) {
+  const int64_t *s = shape->sizes;
+  pfl_attention attention = {.struct_size = sizeof attention,
+                             .batch = s[0],
+                             .q_heads = s[1],
+                             .kv_heads = s[2],
+                             .q_length = s[3],
+                             .kv_length = s[4],
+                             .head_dim = s[5],
+                             .v_head_dim = s[6],
+                             .dtype = shape->dtype,
+                             .scoring = shape->scoring};
+  attention_problem problem;
+  kernels_program program;
+  pfl_error error = {PFL_STATUS_OK, ""};
+  if (missing) return;
+  CHECK_NEED(!attention_problem_init(&attention, &problem, &error));
+  kernels_request request = {
+      .op = op, .problem = &problem, .target = target, .lse = true};
+  pfl_status status = kernels_write(&request, &heap, &program, &error);
+  if (!status) status = compile(target, &program, &error);
+  missing = status == PFL_STATUS_NOT_FOUND;
+  if (missing)
+    printf("skipped: %s\n", error.message);
+  else
+    CHECK(!status, "%s, %s, [%d, %d, %d, %d, %d, %d, %d]: %s", target,
+          program.name, (int)s[0], (int)s[1], (int)s[2], (int)s[3], (int)s[4],
+          (int)s[5], (int)s[6], error.message);
+  kernels_program_release(&program);
+}
+
+static void test_forward(void) {
+  static const char *const targets[] = {"v4:2x2x1", "v5p:2x2x1", "v5e:1x1",
+                                        "v6e:2x2", "tpu7x:2x2x1"};
+  static const compiled common = {
+      {1, 4, 2, 1024, 1024, 128}, PFL_DTYPE_BF16, {.causal = 1}};
+  static const compiled odd[] = {
+      {{1, 1, 1, 1, 1, 64}, PFL_DTYPE_BF16, {0}},
+      {{2, 3, 1, 333, 517, 192, 128}, PFL_DTYPE_BF16, {.causal = 1}},
+      {{1, 2, 2, 517, 300, 96}, PFL_DTYPE_BF16, {.causal = 1}},
+      {{1, 2, 1, 129, 700, 256},
+       PFL_DTYPE_BF16,
+       {.windowed = 1, .window_left = 50, .window_right = 20}},
+      {{1, 2, 2, 200, 200, 80, 40}, PFL_DTYPE_F32, {0}}};
+  for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
+    check_compiles(targets[i], KERNELS_FORWARD, &common);
+  for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+    check_compiles("v5e:1x1", KERNELS_FORWARD, &odd[i]);
+}
+
+int main(void) {
+  int failed = CHECK_RUN(test_forward);
+  return failed ? failed : missing ? 77 : 0;
+}
