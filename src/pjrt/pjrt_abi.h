@@ -136,10 +136,26 @@ typedef struct PJRT_Event_Destroy_Args {
   PJRT_Event *event;
 } PJRT_Event_Destroy_Args;
 
+typedef struct PJRT_Event_IsReady_Args {
+  PJRT_HEAD;
+  PJRT_Event *event;
+  bool is_ready; /* out */
+} PJRT_Event_IsReady_Args;
+
 typedef struct PJRT_Event_Await_Args {
   PJRT_HEAD;
   PJRT_Event *event;
 } PJRT_Event_Await_Args;
+
+/* `error` becomes the callback's. */
+typedef void PJRT_Event_Callback(PJRT_Error *error, void *user_arg);
+
+typedef struct PJRT_Event_OnReady_Args {
+  PJRT_HEAD;
+  PJRT_Event *event;
+  PJRT_Event_Callback *callback;
+  void *user_arg;
+} PJRT_Event_OnReady_Args;
 
 /* For programs that span machines; not used here. */
 typedef void PJRT_KeyValueCallback(void);
@@ -191,6 +207,15 @@ typedef struct PJRT_Program {
   size_t format_size;
 } PJRT_Program;
 
+typedef struct PJRT_Client_Compile_Args {
+  PJRT_HEAD;
+  PJRT_Client *client;
+  const PJRT_Program *program;
+  const char *compile_options; /* a serialized CompileOptionsProto */
+  size_t compile_options_size;
+  PJRT_LoadedExecutable *executable; /* out; the caller's */
+} PJRT_Client_Compile_Args;
+
 typedef struct PJRT_Buffer_MemoryLayout_Tiled {
   PJRT_HEAD;
   const int64_t *minor_to_major; /* fastest varying dimension first */
@@ -227,7 +252,7 @@ typedef struct PJRT_Client_BufferFromHostBuffer_Args {
   PJRT_HostBufferSemantics host_buffer_semantics;
   PJRT_Device *device;
   PJRT_Memory *memory;                     /* NULL: the device's */
-  PJRT_Buffer_MemoryLayout *device_layout; /* NULL: the device's own */
+  PJRT_Buffer_MemoryLayout *device_layout; /* NULL: dense, row-major */
   PJRT_Event *done_with_host_buffer;       /* out; the caller's */
   PJRT_Buffer *buffer;                     /* out; the caller's */
 } PJRT_Client_BufferFromHostBuffer_Args;
@@ -470,13 +495,16 @@ typedef struct PJRT_Compile_Args {
   X(Plugin_Initialize_Args, extension_start)                           \
   X(Plugin_Attributes_Args, num_attributes)                            \
   X(Event_Destroy_Args, event)                                         \
+  X(Event_IsReady_Args, is_ready)                                      \
   X(Event_Await_Args, event)                                           \
+  X(Event_OnReady_Args, user_arg)                                      \
   X(Client_Create_Args, kv_try_get_user_arg)                           \
   X(Client_Destroy_Args, client)                                       \
   X(Client_PlatformName_Args, platform_name_size)                      \
   X(Client_PlatformVersion_Args, platform_version_size)                \
   X(Client_AddressableDevices_Args, num_addressable_devices)           \
   X(Program, format_size)                                              \
+  X(Client_Compile_Args, executable)                                   \
   X(Buffer_MemoryLayout_Tiled, num_tiles)                              \
   X(Buffer_MemoryLayout_Strides, num_byte_strides)                     \
   X(Buffer_MemoryLayout, type)                                         \

@@ -12,10 +12,10 @@
   CALL(Plugin_Initialize)                         \
   CALL(Plugin_Attributes)                         \
   CALL(Event_Destroy)                             \
-  SKIP(Event_IsReady)                             \
+  CALL(Event_IsReady)                             \
   SKIP(Event_Error)                               \
   CALL(Event_Await)                               \
-  SKIP(Event_OnReady)                             \
+  CALL(Event_OnReady)                             \
   CALL(Client_Create)                             \
   CALL(Client_Destroy)                            \
   CALL(Client_PlatformName)                       \
@@ -26,7 +26,7 @@
   SKIP(Client_LookupDevice)                       \
   SKIP(Client_LookupAddressableDevice)            \
   SKIP(Client_AddressableMemories)                \
-  SKIP(Client_Compile)                            \
+  CALL(Client_Compile)                            \
   SKIP(Client_DefaultDeviceAssignment)            \
   CALL(Client_BufferFromHostBuffer)               \
   CALL(DeviceDescription_Id)                      \
