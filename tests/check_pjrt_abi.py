@@ -1,95 +1,19 @@
-"""check_pjrt_abi.py COMPILER CACHE_DIR: src/pjrt/pjrt_abi.h against the official
-header: the size of every struct, offset and size of every field, the place of
-every slot of the table, the numbers of the enums.
-
-The official header is PFLASH_PJRT_HEADER, or CACHE_DIR/pjrt_c_api.h, which is
-fetched once: out of the tensorflow-cpu wheel, and not the whole of it, if pip
-can say where it lies. Exit code 77 if it cannot be had.
+"""check_pjrt_abi.py COMPILER: src/pjrt/pjrt_abi.h against the official header
+(fetched.py): the size of every struct, offset and size of every field, the
+place of every slot of the table, the numbers of the enums. Exit code 77 if the
+header cannot be had.
 """
-import io
-import json
-import os
 import pathlib
 import re
 import subprocess
 import sys
 import tempfile
-import urllib.request
-import zipfile
+
+import fetched
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OURS = ROOT / "src/pjrt/pjrt_abi.h"
 SLOTS = ROOT / "src/pjrt/pjrt_slots.h"
-MEMBER = "tensorflow/include/xla/pjrt/c/pjrt_c_api.h"
-TIMEOUT_S = 40
-
-
-class RemoteFile(io.RawIOBase):
-    """A file behind a URL, of which only what is read is transferred."""
-
-    def __init__(self, url):
-        self.url, self.place = url, 0
-        request = urllib.request.Request(url, method="HEAD")
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            self.size = int(answer.headers["Content-Length"])
-
-    def readable(self):
-        return True
-
-    def seekable(self):
-        return True
-
-    def tell(self):
-        return self.place
-
-    def seek(self, offset, whence=io.SEEK_SET):
-        self.place = (0, self.place, self.size)[whence] + offset
-        return self.place
-
-    def readinto(self, buffer):
-        end = min(self.place + len(buffer), self.size)
-        if end <= self.place:
-            return 0
-        request = urllib.request.Request(self.url, headers={
-            "Range": f"bytes={self.place}-{end - 1}"})
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            if answer.status != 206:
-                raise OSError("the server sends whole files only")
-            data = answer.read()
-        buffer[:len(data)] = data
-        self.place += len(data)
-        return len(data)
-
-
-def wheel_url():
-    """Where pip would download the wheel from."""
-    with tempfile.TemporaryDirectory() as directory:
-        report = pathlib.Path(directory) / "report.json"
-        subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps",
-             "--ignore-installed", "--quiet", "--only-binary", ":all:",
-             "--report", report, "tensorflow-cpu"],
-            check=True, timeout=TIMEOUT_S, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
-        wheel = json.loads(report.read_text())["install"][0]
-        return wheel["download_info"]["url"]
-
-
-def official_header(cache):
-    if given := os.environ.get("PFLASH_PJRT_HEADER"):
-        return pathlib.Path(given)
-    path = cache / "pjrt_c_api.h"
-    if not path.exists():
-        try:
-            remote = io.BufferedReader(RemoteFile(wheel_url()), 1 << 20)
-            text = zipfile.ZipFile(remote).read(MEMBER)
-        except (OSError, ValueError, KeyError, IndexError,
-                subprocess.SubprocessError, zipfile.BadZipFile) as error:
-            print(f"skipped: no {MEMBER}: {error}")
-            sys.exit(77)
-        cache.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text)
-    return path
 
 
 def declared():
@@ -138,8 +62,8 @@ def facts(compiler, header, structs, slots, values):
             for line in output.splitlines()}
 
 
-compiler, cache = sys.argv[1], pathlib.Path(sys.argv[2])
-header = official_header(cache).resolve()
+compiler = sys.argv[1]
+header = fetched.or_skip(fetched.pjrt_header)
 structs, slots, values = declared()
 listed = re.findall(r"^  X\((\w+),", OURS.read_text(), re.MULTILINE)
 assert len(structs) > 40 and len(slots) > 90 and len(values) > 10, \

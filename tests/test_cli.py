@@ -479,6 +479,36 @@ class Output(cli_case.Case):
                            environment={"PFLASH_ISA": "portable"})
         self.assertEqual(json.loads(done.stdout)["isa"], "portable")
 
+    def test_info_compiler(self):
+        """Where libtpu and the cache are, and what to do without."""
+        package = self.folder / "site-packages/libtpu"
+        package.mkdir(parents=True)
+        (package / "libtpu.so").write_bytes(b"")
+        (self.folder / "site-packages/libtpu-1.2.3.dist-info").mkdir()
+        cache = self.folder / "cache"
+        there = {"PFLASH_LIBTPU": str(package / "libtpu.so"),
+                 "PFLASH_CACHE": str(cache)}
+        found = json.loads(self.pflash("info", "--json",
+                                       environment=there).stdout)
+        self.assertEqual(found["libtpu"], {"path": there["PFLASH_LIBTPU"],
+                                           "version": "1.2.3"})
+        self.assertEqual(found["cache"],
+                         {"path": str(cache), "files": 0, "bytes": 0})
+        cache.mkdir()
+        (cache / "a").write_bytes(bytes(2048))
+        text = self.pflash("info", environment=there).stdout
+        self.assertIn(f"libtpu   1.2.3, {package}/libtpu.so\n", text)
+        self.assertIn(f"cache    {cache}, 1 file, 2 KiB\n", text)
+        none = {"PFLASH_LIBTPU": "/none", "PFLASH_CACHE": ""}
+        done = self.pflash("info", environment=none)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("libtpu   none: PFLASH_LIBTPU is /none: must be a plugin "
+                      "that can be read\ncache    none\n", done.stdout)
+        found = json.loads(self.pflash("info", "--json",
+                                       environment=none).stdout)
+        self.assertEqual((found["libtpu"], found["cache"]), (None, None))
+        self.assertIn("/none", found["libtpu_missing"])
+
     def test_bench(self):
         """A benchmark in small: a table, and the reports where they were asked
         for, which know the command line."""

@@ -51,9 +51,9 @@ static const char *const descriptions[COMMAND_COUNT][3] = {
          "It ends with exit code 1 when a result is further from fp64 than it "
          "may be; the table and the reports say which."},
     [COMMAND_INFO] =
-        {"Tells the version, the CPU with its caches and memory, and the "
-         "kernels and threads that the other commands use unless told "
-         "otherwise."},
+        {"Tells the version, the CPU with its caches and memory, the kernels "
+         "and threads that the other commands use unless told otherwise, and "
+         "where the TPU's compiler and the cache of what it made are."},
 };
 
 static const char *const exit_codes[] = {

@@ -7,12 +7,23 @@
 #include "bench/machine.h"
 #include "options.h"
 #include "pallas_flash/context.h"
+#include "pjrt/cache.h"
+#include "pjrt/plugin.h"
 
 typedef struct machine_info {
   bench_machine machine;
   pfl_isa best, used; /* the CPU's newest; by default, PFLASH_ISA heeded */
   int64_t l1d_bytes, l2_bytes, l3_bytes; /* of the first CPU; 0: unknown */
 } machine_info;
+
+/* What TPU programs are compiled with. */
+typedef struct compiler_info {
+  base_text plugin;  /* its path; empty: none */
+  base_text package; /* the version of the Python package it is of, or empty */
+  pfl_error missing; /* why there is none, and what to do */
+  base_text cache;   /* its directory; empty: none */
+  pjrt_cache_contents contents;
+} compiler_info;
 
 /* The size of the first CPU's data cache at `level`, shared or not. */
 static int64_t cache_bytes(int level) {
@@ -53,13 +64,57 @@ static pfl_status find_facts(machine_info *out_info, pfl_error *error) {
   return PFL_STATUS_OK;
 }
 
-static void print_size(const char *label, int64_t bytes) {
-  if (!bytes)
-    printf("%-8s unknown\n", label);
-  else if (bytes >= 1 << 30)
-    printf("%-8s %.1f GiB\n", label, (double)bytes / (1 << 30));
+static pfl_status find_compiler(compiler_info *out_info, pfl_error *error) {
+  pfl_status status = pjrt_plugin_find(&out_info->plugin, &out_info->missing);
+  if (status == PFL_STATUS_RESOURCE_EXHAUSTED) {
+    *error = out_info->missing;
+    return status;
+  }
+  if (!status)
+    pjrt_plugin_package_version(base_text_get(&out_info->plugin),
+                                &out_info->package);
+  PFL_TRY(base_text_check(&out_info->package, error));
+  return pjrt_cache_examine(&out_info->cache, &out_info->contents, error);
+}
+
+static void release_compiler(compiler_info *info) {
+  base_text_release(&info->plugin);
+  base_text_release(&info->package);
+  base_text_release(&info->cache);
+}
+
+static void print_bytes(int64_t bytes) {
+  if (bytes >= 1 << 30)
+    printf("%.1f GiB", (double)bytes / (1 << 30));
   else
-    printf("%-8s %.0f KiB\n", label, (double)bytes / (1 << 10));
+    printf("%.0f KiB", (double)bytes / (1 << 10));
+}
+
+static void print_size(const char *label, int64_t bytes) {
+  printf("%-8s ", label);
+  if (bytes)
+    print_bytes(bytes);
+  else
+    printf("unknown");
+  putchar('\n');
+}
+
+static void print_compiler(const compiler_info *info) {
+  if (!info->plugin.length)
+    printf("libtpu   none: %s\n", info->missing.message);
+  else
+    printf("libtpu   %s, %s\n",
+           info->package.length ? base_text_get(&info->package)
+                                : "of unknown version",
+           base_text_get(&info->plugin));
+  if (!info->cache.length) {
+    printf("cache    none\n");
+    return;
+  }
+  printf("cache    %s, %" PRId64 " file%s, ", base_text_get(&info->cache),
+         info->contents.files, info->contents.files == 1 ? "" : "s");
+  print_bytes(info->contents.bytes);
+  putchar('\n');
 }
 
 static void print_info(const machine_info *info) {
@@ -76,7 +131,32 @@ static void print_info(const machine_info *info) {
   print_size("memory", info->machine.memory_bytes);
 }
 
-static pfl_status print_info_json(const machine_info *info, pfl_error *error) {
+static void write_compiler(json_writer *json, const compiler_info *info) {
+  if (info->plugin.length) {
+    json_begin_object(json, "libtpu");
+    json_write_string(json, "path", base_text_get(&info->plugin));
+    json_write_string(
+        json, "version",
+        info->package.length ? base_text_get(&info->package) : NULL);
+    json_end(json);
+  } else {
+    json_write_null(json, "libtpu");
+    json_write_string(json, "libtpu_missing", info->missing.message);
+  }
+  if (!info->cache.length) {
+    json_write_null(json, "cache");
+    return;
+  }
+  json_begin_object(json, "cache");
+  json_write_string(json, "path", base_text_get(&info->cache));
+  json_write_int64(json, "files", info->contents.files);
+  json_write_int64(json, "bytes", info->contents.bytes);
+  json_end(json);
+}
+
+static pfl_status print_info_json(const machine_info *info,
+                                  const compiler_info *compiler,
+                                  pfl_error *error) {
   base_text text = {0};
   json_writer json = {.text = &text};
   json_begin_object(&json, NULL);
@@ -92,6 +172,7 @@ static pfl_status print_info_json(const machine_info *info, pfl_error *error) {
   json_write_int64(&json, "l2_bytes", info->l2_bytes);
   json_write_int64(&json, "l3_bytes", info->l3_bytes);
   json_write_int64(&json, "memory_bytes", info->machine.memory_bytes);
+  write_compiler(&json, compiler);
   json_end(&json);
   base_text_add_string(&text, "\n");
   pfl_status status = base_text_check(&text, error);
@@ -102,11 +183,16 @@ static pfl_status print_info_json(const machine_info *info, pfl_error *error) {
 
 int info_command(const cli_options *options) {
   machine_info info;
+  compiler_info compiler = {0};
   pfl_error error;
-  if (find_facts(&info, &error)) return print_failure(COMMAND_INFO, &error);
-  if (!options->json)
+  pfl_status status = find_facts(&info, &error);
+  if (!status) status = find_compiler(&compiler, &error);
+  if (!status && options->json) {
+    status = print_info_json(&info, &compiler, &error);
+  } else if (!status) {
     print_info(&info);
-  else if (print_info_json(&info, &error))
-    return print_failure(COMMAND_INFO, &error);
-  return EXIT_DONE;
+    print_compiler(&compiler);
+  }
+  release_compiler(&compiler);
+  return status ? print_failure(COMMAND_INFO, &error) : EXIT_DONE;
 }

@@ -24,24 +24,36 @@ static bool remove_tree(const char *path) {
   return !nftw(path, remove_entry, WALK_DEPTH, FTW_DEPTH | FTW_PHYS);
 }
 
-/* Whether what is at the target may go: it is empty, or holds the marker. */
-static pfl_status check_replaceable(const char *path, const char *target,
-                                    const char *marker, pfl_error *error) {
+/* Whether a directory may go: it is empty, or holds the marker. */
+static pfl_status check_directory(const base_folder *folder, pfl_error *error) {
   int entries = 0;
   bool marked = false;
-  DIR *directory = opendir(target);
-  if (!directory) return base_raise_errno("list", path, error);
+  DIR *directory = opendir(base_text_get(&folder->target));
+  if (!directory) return base_raise_errno("list", folder->path, error);
   for (struct dirent *entry; (entry = readdir(directory));) {
     entries += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
-    marked |= !strcmp(entry->d_name, marker);
+    marked |= !strcmp(entry->d_name, folder->marker);
   }
   closedir(directory);
   if (entries && !marked)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "%.200s holds files and no %s; it must be an empty directory, or "
               "one that was made here before",
-              path, marker);
+              folder->path, folder->marker);
   return PFL_STATUS_OK;
+}
+
+/* Whether what is at the target, if anything, may go. */
+static pfl_status check_target(const base_folder *folder, bool *out_there,
+                               pfl_error *error) {
+  struct stat info;
+  *out_there = !stat(base_text_get(&folder->target), &info);
+  if (!*out_there) return PFL_STATUS_OK;
+  if (!S_ISDIR(info.st_mode))
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "%.200s is no directory; it must be one, or not be there",
+              folder->path);
+  return check_directory(folder, error);
 }
 
 static void add_without_slashes(base_text *out, const char *path) {
@@ -50,22 +62,15 @@ static void add_without_slashes(base_text *out, const char *path) {
   base_text_add(out, path, length);
 }
 
-static pfl_status find_target(base_folder *folder, const char *marker,
-                              pfl_error *error) {
-  struct stat info;
-  const char *path = folder->path;
-  char *resolved = realpath(path, NULL);
+static pfl_status find_target(base_folder *folder, pfl_error *error) {
+  bool there;
+  char *resolved = realpath(folder->path, NULL);
   if (!resolved && errno != ENOENT)
-    return base_raise_errno("write", path, error);
-  add_without_slashes(&folder->target, resolved ? resolved : path);
+    return base_raise_errno("write", folder->path, error);
+  add_without_slashes(&folder->target, resolved ? resolved : folder->path);
   free(resolved);
   PFL_TRY(base_text_check(&folder->target, error));
-  const char *target = base_text_get(&folder->target);
-  if (stat(target, &info)) return PFL_STATUS_OK;
-  if (!S_ISDIR(info.st_mode))
-    PFL_RAISE(error, INVALID_ARGUMENT,
-              "%.200s is no directory; it must be one, or not be there", path);
-  return check_replaceable(path, target, marker, error);
+  return check_target(folder, &there, error);
 }
 
 static void release(base_folder *folder) {
@@ -75,8 +80,8 @@ static void release(base_folder *folder) {
 
 pfl_status base_folder_begin(const char *path, const char *marker,
                              base_folder *out_folder, pfl_error *error) {
-  *out_folder = (base_folder){.path = path};
-  pfl_status status = find_target(out_folder, marker, error);
+  *out_folder = (base_folder){.path = path, .marker = marker};
+  pfl_status status = find_target(out_folder, error);
   if (!status)
     status = base_temporary_name(base_text_get(&out_folder->target),
                                  &out_folder->temporary, error);
@@ -86,16 +91,22 @@ pfl_status base_folder_begin(const char *path, const char *marker,
   return status;
 }
 
+/* Looks again at what is there: it need not be what was there before. */
+static pfl_status take_place(const base_folder *folder, pfl_error *error) {
+  const char *target = base_text_get(&folder->target);
+  bool there;
+  PFL_TRY(check_target(folder, &there, error));
+  if (there && !remove_tree(target))
+    return base_raise_errno("replace", folder->path, error);
+  if (rename(base_text_get(&folder->temporary), target))
+    return base_raise_errno("replace", folder->path, error);
+  return PFL_STATUS_OK;
+}
+
 pfl_status base_folder_end(base_folder *folder, pfl_status status,
                            pfl_error *error) {
-  const char *temporary = base_text_get(&folder->temporary);
-  const char *target = base_text_get(&folder->target);
-  struct stat info;
-  if (!status && !stat(target, &info) && !remove_tree(target))
-    status = base_raise_errno("replace", folder->path, error);
-  if (!status && rename(temporary, target))
-    status = base_raise_errno("replace", folder->path, error);
-  if (status) (void)remove_tree(temporary); /* what cannot go stays */
+  if (!status) status = take_place(folder, error);
+  if (status) (void)remove_tree(base_text_get(&folder->temporary));
   release(folder);
   return status;
 }

@@ -16,6 +16,7 @@
 
 typedef struct base_folder {
   const char *path;    /* the caller's */
+  const char *marker;  /* the caller's */
   base_text target;    /* path, with its links resolved */
   base_text temporary; /* where its files are to be put */
 } base_folder;

@@ -1,6 +1,8 @@
 #include "pjrt/cache.h"
 
+#include <dirent.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -161,4 +163,25 @@ void pjrt_cache_store(const char *path, const void *packed, size_t size) {
   pfl_status status = base_output_write(&output, packed, (int64_t)size, NULL);
   status = base_output_end(&output, status, NULL);
   (void)status; /* without it, the next time compiles again */
+}
+
+pfl_status pjrt_cache_examine(base_text *out_directory,
+                              pjrt_cache_contents *out_contents,
+                              pfl_error *error) {
+  *out_contents = (pjrt_cache_contents){0};
+  if (!add_directory(out_directory))
+    return base_text_check(out_directory, error);
+  PFL_TRY(base_text_check(out_directory, error));
+  DIR *directory = opendir(base_text_get(out_directory));
+  if (!directory) return PFL_STATUS_OK;
+  for (struct dirent *entry; (entry = readdir(directory));) {
+    struct stat info;
+    if (fstatat(dirfd(directory), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) ||
+        !S_ISREG(info.st_mode))
+      continue;
+    out_contents->files++;
+    out_contents->bytes += info.st_size;
+  }
+  closedir(directory);
+  return PFL_STATUS_OK;
 }

@@ -27,4 +27,16 @@ PFL_NODISCARD pfl_status pjrt_cache_load(const char *path,
 /* Keeps it, if that can be done. */
 void pjrt_cache_store(const char *path, const void *packed, size_t size);
 
+/* What is in the cache, as far as it can be read. */
+typedef struct pjrt_cache_contents {
+  int64_t files;
+  int64_t bytes;
+} pjrt_cache_contents;
+
+/* Adds the directory's path to *out_directory, which may not be there yet; adds
+ * nothing if there is no cache. RESOURCE_EXHAUSTED. */
+PFL_NODISCARD pfl_status pjrt_cache_examine(base_text *out_directory,
+                                            pjrt_cache_contents *out_contents,
+                                            pfl_error *error);
+
 #endif
