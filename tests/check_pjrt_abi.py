@@ -1,7 +1,7 @@
-"""check_pjrt_abi.py COMPILER: src/pjrt/pjrt_abi.h against the official header
-(fetched.py): the size of every struct, offset and size of every field, the
-place of every slot of the table, the numbers of the enums. Exit code 77 if the
-header cannot be had.
+"""check_pjrt_abi.py COMPILER: src/pjrt/pjrt_abi.h, and pjrt_abi_more.h that goes
+on with it, against the official header (fetched.py): the size of every struct,
+offset and size of every field, the place of every slot of the table, the
+numbers of the enums. Exit code 77 if the header cannot be had.
 """
 import pathlib
 import re
@@ -12,15 +12,20 @@ import tempfile
 import fetched
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OURS = ROOT / "src/pjrt/pjrt_abi.h"
+OURS = ROOT / "src/pjrt/pjrt_abi_more.h"  # includes the first
+HEADERS = [ROOT / "src/pjrt/pjrt_abi.h", OURS]
 SLOTS = ROOT / "src/pjrt/pjrt_slots.h"
+
+
+def ours():
+    return "".join(header.read_text() for header in HEADERS)
 
 
 def declared():
     """{struct: fields}, slots and enumerators of our header."""
-    text = re.sub(r"/\*.*?\*/", "", OURS.read_text(), flags=re.DOTALL)
+    text = re.sub(r"/\*.*?\*/", "", ours(), flags=re.DOTALL)
     structs = {}
-    for name, body in re.findall(r"typedef struct (PJRT_\w+) {(.*?)\n} \1;",
+    for name, body in re.findall(r"\bstruct (PJRT_\w+) {(.*?)\n}(?: \1)?;",
                                  text, re.DOTALL):
         if name != "PJRT_Api":
             body = body.replace("PJRT_HEAD;",
@@ -65,23 +70,23 @@ def facts(compiler, header, structs, slots, values):
 compiler = sys.argv[1]
 header = fetched.or_skip(fetched.pjrt_header)
 structs, slots, values = declared()
-listed = re.findall(r"^  X\((\w+),", OURS.read_text(), re.MULTILINE)
+listed = re.findall(r"^  X\((\w+),", ours(), re.MULTILINE)
 assert len(structs) > 40 and len(slots) > 90 and len(values) > 10, \
     "our own header was not understood"
 failures = [f"PJRT_STRUCT_LIST lacks {name}" for name in structs
             if name.removeprefix("PJRT_") not in listed]
-ours = facts(compiler, OURS, structs, slots, values)
+known = facts(compiler, OURS, structs, slots, values)
 theirs = facts(compiler, header, structs, slots, values)
-failures += [f"{name} is {ours[name]}; the official header has {theirs[name]}"
-             for name in ours if ours[name] != theirs[name]]
+failures += [f"{name} is {known[name]}; the official header has {theirs[name]}"
+             for name in known if known[name] != theirs[name]]
 official = header.read_text()
 order = re.findall(r"^\s*_PJRT_API_STRUCT_FIELD\(PJRT_(\w+)\);", official,
                    re.MULTILINE)
 if order[:len(slots)] != slots:
     failures.append("the table's slots have other names or another order")
 minor = re.search(r"#define PJRT_API_MINOR (\d+)", official)[1]
-if f"#define PJRT_ABI_MINOR {minor} " not in OURS.read_text():
+if f"#define PJRT_ABI_MINOR {minor} " not in ours():
     print(f"note: the official header is version 0.{minor}")
 print("\n".join(failures) or f"{len(structs)} structs, {len(slots)} slots, "
-      f"{len(ours)} numbers are those of version 0.{minor}")
+      f"{len(known)} numbers are those of version 0.{minor}")
 sys.exit(bool(failures))

@@ -64,9 +64,12 @@ typedef enum PJRT_Buffer_Type {
   PJRT_Buffer_Type_BF16 = 13
 } PJRT_Buffer_Type;
 
-/* How long the plugin may read the host's memory: until the event. */
+/* How long the plugin may read the host's memory. */
 typedef enum PJRT_HostBufferSemantics {
-  PJRT_HostBufferSemantics_kImmutableUntilTransferCompletes = 1
+  PJRT_HostBufferSemantics_kImmutableOnlyDuringCall = 0,
+  PJRT_HostBufferSemantics_kImmutableUntilTransferCompletes = 1,
+  PJRT_HostBufferSemantics_kImmutableZeroCopy = 2, /* or as before */
+  PJRT_HostBufferSemantics_kMutableZeroCopy = 3
 } PJRT_HostBufferSemantics;
 
 typedef enum PJRT_Buffer_MemoryLayout_Type {
@@ -548,16 +551,23 @@ enum {
 
 /* ---- The table ----------------------------------------------------------- */
 
+/* Structs that nothing here fills; pjrt_abi_more.h declares those that the
+ * simulator's plugin reads. */
+#define PJRT_SLOT_PASS(name)
+#define PJRT_SLOT_NAME(name) \
+  typedef struct PJRT_##name##_Args PJRT_##name##_Args;
+PJRT_SLOT_LIST(PJRT_SLOT_PASS, PJRT_SLOT_PASS, PJRT_SLOT_NAME)
+#undef PJRT_SLOT_PASS
+#undef PJRT_SLOT_NAME
+
 typedef struct PJRT_Api {
   PJRT_HEAD;
   PJRT_Api_Version pjrt_api_version;
 #define PJRT_SLOT_CALL(name) PJRT_Error *(*PJRT_##name)(PJRT_##name##_Args *);
 #define PJRT_SLOT_VOID(name) void (*PJRT_##name)(PJRT_##name##_Args *);
-#define PJRT_SLOT_SKIP(name) void (*PJRT_##name)(void);
-  PJRT_SLOT_LIST(PJRT_SLOT_CALL, PJRT_SLOT_VOID, PJRT_SLOT_SKIP)
+  PJRT_SLOT_LIST(PJRT_SLOT_CALL, PJRT_SLOT_VOID, PJRT_SLOT_CALL)
 #undef PJRT_SLOT_CALL
 #undef PJRT_SLOT_VOID
-#undef PJRT_SLOT_SKIP
 } PJRT_Api;
 
 /* What the plugin's library exports. */

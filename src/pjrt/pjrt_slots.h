@@ -3,8 +3,8 @@
 #ifndef PFL_PJRT_SLOTS_H
 #define PFL_PJRT_SLOTS_H
 
-/* CALL: PJRT_Error *(args *); VOID: void (args *); SKIP: one that nothing here
- * calls. A plugin's table goes on after the last. */
+/* CALL: PJRT_Error *(args *); VOID: void (args *); SKIP: a CALL that the client
+ * makes no use of. A plugin's table goes on after the last. */
 #define PJRT_SLOT_LIST(CALL, VOID, SKIP)          \
   VOID(Error_Destroy)                             \
   VOID(Error_Message)                             \
