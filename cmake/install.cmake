@@ -11,7 +11,7 @@ install(TARGETS pallasflash pallasflash_static EXPORT pallasflash)
 if(TARGET pflash)
   install(TARGETS pflash pflash-compiler)
 endif()
-install(DIRECTORY bench/peers USE_SOURCE_PERMISSIONS
+install(DIRECTORY bench/peers bench/data USE_SOURCE_PERMISSIONS
   DESTINATION ${CMAKE_INSTALL_DATADIR}/pallas_flash
   PATTERN __pycache__ EXCLUDE)
 if(EXISTS ${PROJECT_SOURCE_DIR}/docs/pflash.1)

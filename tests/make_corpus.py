@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the corpora that the fuzz targets start from: corpus/safetensors,
-corpus/json and corpus/stablehlo beside this file. The files are kept with the sources; this says how
-they were made, and python3 make_corpus.py makes the same again.
+corpus/json, corpus/stablehlo and corpus/csv beside this file. The files are kept
+with the sources; this says how they were made, and python3 make_corpus.py makes the same again.
 
 A name says what is in a file: good_ ones are read, bad_ ones are refused, and
 replaying them checks that.
@@ -127,6 +127,27 @@ JSON = {
     "bad_unfinished": b'{"a":[1,{"b":"c',
 }
 
+CSV = {
+    "good_plain": b"a,b,c\n1,2,3\n0.5,,x\n",
+    "good_other_order": b"c,a,b\nx,1e3,y\n",
+    "good_quoted": b'a,"b",c\r\n"1","x, ""y""\nz",""\r\n',
+    "good_no_rows": b"b,c,a",
+    "good_no_end": b"a,b,c\n1,,",
+    "good_utf8": "a,b,c\n3,\u20ac,\U0001f600\n".encode(),
+    "bad_empty": b"",
+    "bad_missing": b"a,b\n1,2\n",
+    "bad_unknown": b"a,b,c,d\n1,2,3,4\n",
+    "bad_twice": b"a,b,b,c\n1,2,3,4\n",
+    "bad_short_row": b"a,b,c\n1,2\n",
+    "bad_long_row": b"a,b,c\n1,2,3,4\n",
+    "bad_blank_line": b"a,b,c\n\n1,2,3\n",
+    "bad_quote_open": b'a,b,c\n1,"2,3\n4,5,6\n',
+    "bad_quote_inside": b'a,b,c\n1,2"2",3\n',
+    "bad_quote_after": b'a,b,c\n1,"2"2,3\n',
+    "bad_bytes": b"a,b,c\n1,\xff,3\n",
+    "bad_nul": b"a,b,c\n1,\0,3\n",
+}
+
 
 def quoted(text):
     """As MLIR writes strings: what is not plain is \\HH."""
@@ -225,3 +246,4 @@ def write(folder, files, ending):
 write("safetensors", SAFETENSORS, ".safetensors")
 write("json", JSON, ".json")
 write("stablehlo", STABLEHLO, ".mlir")
+write("csv", CSV, ".csv")

@@ -11,6 +11,7 @@
 #include "base/safetensors.h"
 #include "bench/child.h"
 #include "bench/machine.h"
+#include "bench/shipped.h"
 
 enum { TITLE_SIZE = 64, PATH_SIZE = 512 };
 
@@ -23,31 +24,6 @@ struct bench_peer {
 };
 
 /* ---- Finding it -------------------------------------------------------- */
-
-/* The folder of a listed peer's script: $PFLASH_PEERS; or, in one of the
- * folders above the running program, bench/peers (a checkout) or
- * share/pallas_flash/peers (an installation). */
-static bool find_script(const char *script, char path[PATH_SIZE]) {
-  static const char *const places[] = {"bench/peers",
-                                       "share/pallas_flash/peers"};
-  const char *given = getenv("PFLASH_PEERS");
-  if (given) {
-    int length = snprintf(path, PATH_SIZE, "%s/%s", given, script);
-    return length < PATH_SIZE && !access(path, R_OK);
-  }
-  char folder[PATH_SIZE / 2];
-  ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
-  if (length < 0) return false;
-  folder[length] = 0;
-  for (char *slash; (slash = strrchr(folder, '/')) != NULL;) {
-    *slash = 0;
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-      snprintf(path, PATH_SIZE, "%s/%s/%s", folder, places[i], script);
-      if (!access(path, R_OK)) return true;
-    }
-  }
-  return false;
-}
 
 /* $PFLASH_PYTHON, or the .venv of the checkout the script is in, or any. */
 static void find_python(const char *script, char path[PATH_SIZE]) {
@@ -79,7 +55,7 @@ static pfl_status start_child(bench_peer *peer, const char *name,
   const char *command[] = {name, NULL, NULL};
   if (!strchr(name, '/')) {
     const char *file = listed_script(name);
-    if (!find_script(file, script))
+    if (!shipped_find("peers", file, script, sizeof script))
       PFL_RAISE(error, NOT_FOUND,
                 "no %s in $PFLASH_PEERS, or above the program", file);
     find_python(script, python);
