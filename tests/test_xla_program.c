@@ -47,7 +47,8 @@ static void test_text(void) {
       "\\22size\\22:1048576}]}\", kernel_name = \"k\\22\\0A\", "
       "operand_layouts = [dense<[1, 0]> : tensor<2xindex>], "
       "output_operand_aliases = [], result_layouts = [dense<[1, 0]> : "
-      "tensor<2xindex>]} : (tensor<256x128xf32>) -> tensor<256x128xf32>\n"
+      "tensor<2xindex>]} : (tensor<256x128xf32>) -> tensor<256x128xf32>"
+      " loc(\"k\\22\\0A\")\n"
       "    return %0 : tensor<256x128xf32>\n  }\n}\n";
   CHECK(!strcmp(base_text_get(&text), expected), "is\n%s\nmust be\n%s",
         base_text_get(&text), expected);

@@ -184,7 +184,10 @@ static void add_call(base_text *text, const xla_program *program, int number) {
     add_separator(text, i);
     add_type(text, &call->results[i]);
   }
-  base_text_add_string(text, call->result_count > 1 ? ")\n" : "\n");
+  /* XLA calls the instruction, and the compiler its listing, by the place */
+  base_text_add_string(text, call->result_count > 1 ? ") loc(" : " loc(");
+  add_quoted(text, call->kernel_name, strlen(call->kernel_name));
+  base_text_add_string(text, ")\n");
 }
 
 static void add_signature(base_text *text, const xla_program *program) {

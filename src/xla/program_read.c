@@ -338,6 +338,18 @@ static pfl_status read_signature(reader *r, int result_count, xla_call *call,
               : wrong(r, results->layouts_at, "are not those of the results");
 }
 
+/* `loc("NAME")`, of which the compiler makes the name of a listing. */
+static pfl_status read_place(reader *r, const xla_call *call) {
+  const char *name;
+  if (!take(r, "loc")) return PFL_STATUS_OK;
+  PFL_TRY(need(r, "("));
+  size_t at = here(r);
+  PFL_TRY(read_name(r, &name));
+  if (strcmp(name, call->kernel_name))
+    return wrong(r, at, "a call's place must be the kernel's name");
+  return need(r, ")");
+}
+
 static pfl_status take_result_memories(reader *r, xla_call *call,
                                        const call_results *results) {
   bool any = false;
@@ -399,6 +411,7 @@ static pfl_status read_call(reader *r) {
   PFL_TRY(read_operands(r, &call));
   PFL_TRY(read_attributes(r, (int)result_count, &call, &results));
   PFL_TRY(read_signature(r, (int)result_count, &call, &results));
+  PFL_TRY(read_place(r, &call));
   PFL_TRY(take_result_memories(r, &call, &results));
   r->calls[program->call_count] = call;
   pfl_error inner;
