@@ -37,6 +37,22 @@ typedef struct compiled {
   pfl_scoring scoring;
 } compiled;
 
+static void check_request(const kernels_request *request, const int64_t *s) {
+  kernels_program program;
+  pfl_error error = {PFL_STATUS_OK, ""};
+  pfl_status status = kernels_write(request, &heap, &program, &error);
+  if (!status) status = compile(request->target, &program, &error);
+  missing = status == PFL_STATUS_NOT_FOUND;
+  if (missing)
+    printf("skipped: %s\n", error.message);
+  else
+    CHECK(!status, "%s, %s, [%d, %d, %d, %d, %d, %d, %d], %d chips: %s",
+          request->target, program.name, (int)s[0], (int)s[1], (int)s[2],
+          (int)s[3], (int)s[4], (int)s[5], (int)s[6], program.chips,
+          error.message);
+  kernels_program_release(&program);
+}
+
 static void check_compiles(const char *target, kernels_op op,
                            const compiled *shape) {
   const int64_t *s = shape->sizes;
@@ -51,22 +67,12 @@ static void check_compiles(const char *target, kernels_op op,
                              .dtype = shape->dtype,
                              .scoring = shape->scoring};
   attention_problem problem;
-  kernels_program program;
   pfl_error error = {PFL_STATUS_OK, ""};
   if (missing) return;
   CHECK_NEED(!attention_problem_init(&attention, &problem, &error));
   kernels_request request = {
       .op = op, .problem = &problem, .target = target, .lse = true};
-  pfl_status status = kernels_write(&request, &heap, &program, &error);
-  if (!status) status = compile(target, &program, &error);
-  missing = status == PFL_STATUS_NOT_FOUND;
-  if (missing)
-    printf("skipped: %s\n", error.message);
-  else
-    CHECK(!status, "%s, %s, [%d, %d, %d, %d, %d, %d, %d]: %s", target,
-          program.name, (int)s[0], (int)s[1], (int)s[2], (int)s[3], (int)s[4],
-          (int)s[5], (int)s[6], error.message);
-  kernels_program_release(&program);
+  check_request(&request, s);
 }
 
 static void test_forward(void) {
@@ -88,7 +94,51 @@ static void test_forward(void) {
     check_compiles("v5e:1x1", KERNELS_FORWARD, &odd[i]);
 }
 
+/* The sizes are B, Hq, Hkv, T, Smax, D, Dv. */
+static void check_decode(const char *target, int chips, const compiled *shape) {
+  const int64_t *s = shape->sizes;
+  pfl_decode decode = {.struct_size = sizeof decode,
+                       .batch = s[0],
+                       .q_heads = s[1],
+                       .kv_heads = s[2],
+                       .q_length = s[3],
+                       .cache_length = s[4],
+                       .head_dim = s[5],
+                       .v_head_dim = s[6],
+                       .dtype = shape->dtype,
+                       .scoring = shape->scoring};
+  attention_decode_problem problem;
+  pfl_error error = {PFL_STATUS_OK, ""};
+  if (missing) return;
+  CHECK_NEED(!attention_decode_problem_init(&decode, &problem, &error));
+  kernels_request request = {.op = KERNELS_DECODE,
+                             .decode = &problem,
+                             .target = target,
+                             .chips = chips,
+                             .lse = true};
+  check_request(&request, s);
+}
+
+static void test_decode(void) {
+  static const char *const targets[] = {"v4:2x2x1", "v5p:2x2x1", "v5e:2x2",
+                                        "v6e:2x2", "tpu7x:2x2x1"};
+  static const compiled common = {
+      {1, 32, 8, 1, 2048, 128}, PFL_DTYPE_BF16, {0}};
+  static const compiled odd[] = {
+      {{3, 8, 8, 1, 1000, 64}, PFL_DTYPE_BF16, {0}},
+      {{2, 8, 2, 4, 1000, 192, 128},
+       PFL_DTYPE_BF16,
+       {.windowed = 1, .window_left = 100}},
+      {{1, 32, 1, 8, 1000, 256}, PFL_DTYPE_BF16, {.softcap = 30}},
+      {{2, 3, 1, 2, 1000, 96}, PFL_DTYPE_F32, {0}}};
+  for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
+    for (int chips = 1; chips <= 4; chips += 3)
+      check_decode(targets[i], chips, &common);
+  for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+    check_decode("v5e:2x2", i % 2 ? 4 : 1, &odd[i]);
+}
+
 int main(void) {
-  int failed = CHECK_RUN(test_forward);
+  int failed = CHECK_RUN(test_forward, test_decode);
   return failed ? failed : missing ? 77 : 0;
 }

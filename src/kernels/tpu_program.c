@@ -65,7 +65,7 @@ static const struct {
 } writers[] = {
     [KERNELS_FORWARD] = {"forward", kernels_forward_write},
     [KERNELS_BACKWARD] = {"backward", NULL},
-    [KERNELS_DECODE] = {"decode", NULL},
+    [KERNELS_DECODE] = {"decode", kernels_decode_write},
 };
 
 static pfl_status check_tiles(const kernels_request *request,

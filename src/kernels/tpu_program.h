@@ -91,7 +91,8 @@ typedef struct kernels_split {
 } kernels_split;
 
 /* On one chip. It has the elements of the tensor of that name in row-major
- * order, in a shape that may take dimensions together or apart. */
+ * order, in a shape that may take dimensions together or apart, and may have
+ * room for more: padding, at the end. */
 typedef struct kernels_tensor {
   const char *name;
   pfl_dtype dtype;

@@ -370,9 +370,17 @@ mo_value *mo_slice_(mo_builder *b, mo_value *ref, mo_values offsets,
                     mo_shape shape);
 #define mo_slice(b, ref, offsets, shape) \
   mo_slice_(MO_HERE(b), ref, offsets, shape)
+/* The same, where `shape` has MO_DYNAMIC: there the sizes are values. */
+mo_value *mo_slice_sized_(mo_builder *b, mo_value *ref, mo_values offsets,
+                          mo_shape shape, mo_values sizes);
+#define mo_slice_sized(b, ref, offsets, shape, sizes) \
+  mo_slice_sized_(MO_HERE(b), ref, offsets, shape, sizes)
 /* The part at indices of the leading dimensions, which go: ref[i][j]. */
 mo_value *mo_sub_(mo_builder *b, mo_value *ref, mo_values indices);
 #define mo_sub_ref(b, ref, indices) mo_sub_(MO_HERE(b), ref, indices)
+/* Without some dimensions of size 1. */
+mo_value *mo_ref_squeeze_(mo_builder *b, mo_value *ref, mo_shape shape);
+#define mo_ref_squeeze(b, ref, shape) mo_ref_squeeze_(MO_HERE(b), ref, shape)
 mo_value *mo_ref_reshape_(mo_builder *b, mo_value *ref, mo_shape shape);
 #define mo_ref_reshape(b, ref, shape) mo_ref_reshape_(MO_HERE(b), ref, shape)
 mo_value *mo_ref_bitcast_(mo_builder *b, mo_value *ref, mo_element element);

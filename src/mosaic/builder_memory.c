@@ -141,19 +141,26 @@ static const mo_type *ref_type(mo_builder *b, const mo_value *ref,
                         ref->type->space, ref->type->layout);
 }
 
-mo_value *mo_slice_(mo_builder *b, mo_value *ref, mo_values offsets,
-                    mo_shape shape) {
+mo_value *mo_slice_sized_(mo_builder *b, mo_value *ref, mo_values offsets,
+                          mo_shape shape, mo_values sizes) {
   if (!mo_is(b, MO_TYPE_MEMREF, ref, "what is sliced")) return NULL;
   operands o = {.count = 0};
   push(&o, ref);
   push_indices(b, &o, ref, offsets, MO_I32);
-  int64_t sizes[MO_RANK_MAX];
-  mo_shape window = full_rank(b, ref, shape, sizes);
+  int64_t room[MO_RANK_MAX];
+  mo_shape window = full_rank(b, ref, shape, room);
   const mo_type *type = ref_type(b, ref, ref->type->element, window);
+  for (int i = 0; i < sizes.count && i < ref->type->rank; i++)
+    push(&o, mo_as(b, sizes.values[i], MO_I32));
   mo_op *op = mo_emit(b, MO_TPU_MEMREF_SLICE, all(&o), 1, &type, 0);
   mo_put_numbers(b, op, "operandSegmentSizes", MO_I32, 3,
-                 (int64_t[]){1, ref->type->rank, 0});
+                 (int64_t[]){1, ref->type->rank, sizes.count});
   return result_of(op);
+}
+
+mo_value *mo_slice_(mo_builder *b, mo_value *ref, mo_values offsets,
+                    mo_shape shape) {
+  return mo_slice_sized_(b, ref, offsets, shape, MO_NONE);
 }
 
 mo_value *mo_sub_(mo_builder *b, mo_value *ref, mo_values indices) {
@@ -176,6 +183,12 @@ mo_value *mo_sub_(mo_builder *b, mo_value *ref, mo_values indices) {
   const mo_type *type = ref_type(b, ref, ref->type->element,
                                  (mo_shape){rank - lead, sizes + lead});
   return mo_build_(b, MO_TPU_MEMREF_SQUEEZE, MO_VALUES(part), type, 0, NULL);
+}
+
+mo_value *mo_ref_squeeze_(mo_builder *b, mo_value *ref, mo_shape shape) {
+  if (!mo_is(b, MO_TYPE_MEMREF, ref, "what is squeezed")) return NULL;
+  return mo_build_(b, MO_TPU_MEMREF_SQUEEZE, MO_VALUES(ref),
+                   ref_type(b, ref, ref->type->element, shape), 0, NULL);
 }
 
 mo_value *mo_ref_reshape_(mo_builder *b, mo_value *ref, mo_shape shape) {

@@ -1,0 +1,356 @@
+/* The scalar side of decode: which tokens of which sequences a chip has, and
+ * the copies that bring them.
+ *
+ * Tokens are spread in turns of `unit`: with U = unit and n chips, token x is
+ * on chip (x / U) mod n, and there it is number x / (U n) U + x mod U. So what
+ * a chip has of the first x tokens is a prefix of its own, and a mask over
+ * positions is one over local numbers. */
+#include "kernels/decode_kernel.h"
+
+/* The rows of `entries`. */
+enum { SEQUENCE, LENGTH, BEGIN, END, TILES };
+/* The columns of a row of `cursors`. */
+enum { ENTRY, GROUP, TILE, NUMBER };
+
+mo_value *decode_plus(const decode_kernel *k, mo_value *x, int64_t number) {
+  return number ? mo_add(k->b, x, decode_number(k, number)) : x;
+}
+
+mo_value *decode_times(const decode_kernel *k, mo_value *x, int64_t number) {
+  return number != 1 ? mo_mul(k->b, x, decode_number(k, number)) : x;
+}
+
+static int log_of(int64_t power) {
+  int log = 0;
+  while ((int64_t)1 << log < power) log++;
+  return log;
+}
+
+mo_value *decode_over(const decode_kernel *k, mo_value *x, int64_t power) {
+  return power > 1 ? mo_shr(k->b, x, decode_number(k, log_of(power))) : x;
+}
+
+/* ---- Whose tokens ---------------------------------------------------------
+ */
+
+/* `number` in the shape of x. */
+static mo_value *like(const decode_kernel *k, const mo_value *x,
+                      mo_value *number) {
+  if (!x || x->type->kind == MO_TYPE_SCALAR) return number;
+  return mo_broadcast(k->b, number,
+                      ((mo_shape){x->type->rank, x->type->shape}));
+}
+
+mo_value *decode_local_count(const decode_kernel *k, mo_value *x) {
+  mo_builder *b = k->b;
+  if (k->plan->chips == 1) return x;
+  int64_t unit = k->plan->unit, turn = unit * k->plan->chips;
+  mo_value *zero = like(k, x, decode_number(k, 0));
+  mo_value *mine = like(k, x, decode_times(k, k->chip, unit));
+  mo_value *all = like(k, x, decode_number(k, unit));
+  mo_value *turns = mo_shr(b, x, like(k, x, decode_number(k, log_of(turn))));
+  mo_value *rest = mo_and(b, x, like(k, x, decode_number(k, turn - 1)));
+  rest = mo_max(b, mo_min(b, mo_sub(b, rest, mine), all), zero);
+  return mo_add(b, mo_mul(b, turns, all), rest);
+}
+
+static void entry_set(const decode_kernel *k, int row, mo_value *index,
+                      mo_value *x) {
+  mo_set(k->b, x, k->entries, MO_VALUES(decode_number(k, row), index));
+}
+
+static mo_value *entry_part(const decode_kernel *k, int row, mo_value *index) {
+  return mo_get(k->b, k->entries, MO_VALUES(decode_number(k, row), index));
+}
+
+decode_entry decode_entry_get(const decode_kernel *k, mo_value *index) {
+  return (decode_entry){.sequence = entry_part(k, SEQUENCE, index),
+                        .length = entry_part(k, LENGTH, index),
+                        .begin = entry_part(k, BEGIN, index),
+                        .end = entry_part(k, END, index),
+                        .tiles = entry_part(k, TILES, index)};
+}
+
+/* Down to a multiple of a power of two. */
+static mo_value *floor_to(const decode_kernel *k, mo_value *x, int64_t power) {
+  return mo_and(k->b, x, decode_number(k, -power));
+}
+
+/* The first local token that the sequence's first query sees, down to where a
+ * copy can begin, and within the cache. */
+static mo_value *begin_of(const decode_kernel *k, mo_value *length) {
+  const decode_plan *plan = k->plan;
+  if (plan->left >= plan->Smax) return decode_number(k, 0);
+  mo_value *first = decode_plus(k, length, -(plan->T + plan->left));
+  first = mo_max(k->b, first, decode_number(k, 0));
+  mo_value *begin = floor_to(k, decode_local_count(k, first), plan->granule);
+  return mo_min(k->b, begin, decode_number(k, plan->local - plan->granule));
+}
+
+static void list_entry(const decode_kernel *k, mo_value *index,
+                       mo_value *sequence, mo_value *length) {
+  const decode_plan *plan = k->plan;
+  mo_value *begin = begin_of(k, length);
+  mo_value *end = decode_local_count(k, length);
+  mo_value *tokens = decode_plus(k, mo_sub(k->b, end, begin), plan->tile - 1);
+  mo_value *tiles = mo_div(k->b, tokens, decode_number(k, plan->tile));
+  entry_set(k, SEQUENCE, index, sequence);
+  entry_set(k, LENGTH, index, length);
+  entry_set(k, BEGIN, index, begin);
+  entry_set(k, END, index, end);
+  entry_set(k, TILES, index, mo_max(k->b, tiles, decode_number(k, 1)));
+}
+
+static mo_value *length_of(const decode_kernel *k, mo_value *sequence) {
+  mo_value *length = mo_get(k->b, k->lengths_smem, MO_VALUES(sequence));
+  length = mo_min(k->b, length, decode_number(k, k->plan->Smax));
+  return mo_max(k->b, length, decode_number(k, 0));
+}
+
+mo_value *decode_list_entries(const decode_kernel *k) {
+  mo_builder *b = k->b;
+  mo_value *zero = mo_i32(b, 0), *one = mo_i32(b, 1);
+  list_entry(k, zero, zero, length_of(k, zero));
+  if (k->plan->B == 1) return one;
+  mo_value **in =
+      mo_for(b, one, decode_number(k, k->plan->B), one, MO_VALUES(one));
+  mo_value *sequence = in[0], *count = in[1];
+  mo_value *length = length_of(k, sequence);
+  mo_if(b, mo_gt(b, length, zero));
+  list_entry(k, count, sequence, length);
+  mo_else(b, MO_VALUES(mo_add(b, count, one)));
+  mo_copy(b, k->zeros, mo_sub_ref(b, k->out_o, MO_VALUES(sequence)),
+          k->zeros_stored);
+  count = mo_end(b, MO_VALUES(count))[0];
+  return mo_end(b, MO_VALUES(count))[0];
+}
+
+void decode_wait_zeros(const decode_kernel *k, mo_value *entries) {
+  mo_builder *b = k->b;
+  if (k->plan->B == 1) return;
+  mo_value *zero = mo_i32(b, 0);
+  mo_for(b, entries, decode_number(k, k->plan->B), mo_i32(b, 1), MO_NONE);
+  mo_wait_copy(b, k->zeros, mo_sub_ref(b, k->out_o, MO_VALUES(zero)),
+               k->zeros_stored);
+  mo_end(b, MO_NONE);
+}
+
+/* ---- Copies ---------------------------------------------------------------
+ */
+
+/* Rows of the cache that tile t of an entry has, and where they begin: what is
+ * left of the sequence, in whole granules. The eager first tile is as large as
+ * it can be. */
+typedef struct extent {
+  mo_value *row, *rows;
+} extent;
+
+static extent extent_of(const decode_kernel *k, mo_value *begin, mo_value *end,
+                        mo_value *t, mo_value *number) {
+  const decode_plan *plan = k->plan;
+  mo_builder *b = k->b;
+  int64_t most = base_min(plan->tile, plan->local);
+  mo_value *token = mo_add(b, begin, decode_times(k, t, plan->tile));
+  mo_value *rest = mo_sub(b, end, token);
+  rest = floor_to(k, decode_plus(k, rest, plan->granule - 1), plan->granule);
+  rest = mo_min(b, rest, decode_number(k, most));
+  rest = mo_max(b, rest, decode_number(k, plan->granule));
+  if (plan->eager)
+    rest = mo_select(b, mo_eq(b, number, mo_i32(b, 0)), decode_number(k, most),
+                     rest);
+  int rows = (int)(plan->granule / plan->pack);
+  return (extent){mo_multiple(b, decode_over(k, token, plan->pack), rows),
+                  mo_multiple(b, decode_over(k, rest, plan->pack), rows)};
+}
+
+/* The copy of a tile, started or waited for. */
+typedef struct tile_copy {
+  mo_value *from, *to, *arrived;
+} tile_copy;
+
+static tile_copy copy_of(const decode_kernel *k, bool values,
+                         mo_value *sequence, mo_value *group, extent at,
+                         mo_value *number) {
+  const decode_plan *plan = k->plan;
+  mo_builder *b = k->b;
+  mo_value *cache = values ? k->v : k->k, *zero = mo_i32(b, 0);
+  mo_value *ring = values ? k->v_ring : k->k_ring;
+  mo_value *arrived = values ? k->v_arrived : k->k_arrived;
+  int64_t width = values ? plan->v_width : plan->width;
+  mo_value *slot = mo_and(b, number, decode_number(k, plan->ring - 1));
+  mo_value *head = decode_times(k, group, plan->heads);
+  mo_shape shape = MO_SHAPE(1, plan->heads, MO_DYNAMIC, width);
+  return (tile_copy){
+      mo_slice_sized(b, cache, MO_VALUES(sequence, head, at.row, zero), shape,
+                     MO_VALUES(at.rows)),
+      mo_slice_sized(b, ring, MO_VALUES(slot, zero, zero, zero), shape,
+                     MO_VALUES(at.rows)),
+      mo_sub_ref(b, arrived, MO_VALUES(slot))};
+}
+
+/* ---- Asking for tiles -----------------------------------------------------
+ * K and V have a cursor each, that walks entries, in them groups of heads, in
+ * them tiles. */
+
+static mo_value *cursor(const decode_kernel *k, bool values, int column) {
+  return mo_get(k->b, k->cursors,
+                MO_VALUES(decode_number(k, values), decode_number(k, column)));
+}
+
+static void cursor_set(const decode_kernel *k, bool values, int column,
+                       mo_value *x) {
+  mo_set(k->b, x, k->cursors,
+         MO_VALUES(decode_number(k, values), decode_number(k, column)));
+}
+
+/* x + 1, or 0 and a carry where that is `limit`. */
+static mo_value *step(const decode_kernel *k, mo_value *x, mo_value *limit,
+                      mo_value **out_carry) {
+  mo_builder *b = k->b;
+  mo_value *next = decode_plus(k, x, 1);
+  mo_value *wraps = mo_ge(b, next, limit);
+  *out_carry = mo_cast(b, wraps, MO_I32);
+  return mo_select(b, wraps, mo_i32(b, 0), next);
+}
+
+static void advance(const decode_kernel *k, bool values, mo_value *entry,
+                    mo_value *tiles) {
+  mo_builder *b = k->b;
+  mo_value *last_tile, *last_group;
+  mo_value *tile = step(k, cursor(k, values, TILE), tiles, &last_tile);
+  mo_value *group = mo_add(b, cursor(k, values, GROUP), last_tile);
+  mo_value *groups = decode_number(k, k->plan->Hkv / k->plan->heads);
+  mo_value *wraps = mo_ge(b, group, groups);
+  last_group = mo_cast(b, wraps, MO_I32);
+  group = mo_select(b, wraps, mo_i32(b, 0), group);
+  cursor_set(k, values, TILE, tile);
+  cursor_set(k, values, GROUP, group);
+  cursor_set(k, values, ENTRY, mo_add(b, entry, last_group));
+}
+
+void decode_fetch(const decode_kernel *k, bool values, mo_value *entries) {
+  mo_builder *b = k->b;
+  mo_value *index = cursor(k, values, ENTRY);
+  mo_if(b, mo_lt(b, index, entries));
+  mo_value *number = cursor(k, values, NUMBER);
+  decode_entry entry = decode_entry_get(k, index);
+  extent at =
+      extent_of(k, entry.begin, entry.end, cursor(k, values, TILE), number);
+  tile_copy copy =
+      copy_of(k, values, entry.sequence, cursor(k, values, GROUP), at, number);
+  mo_copy(b, copy.from, copy.to, copy.arrived);
+  advance(k, values, index, entry.tiles);
+  cursor_set(k, values, NUMBER, decode_plus(k, number, 1));
+  mo_end(b, MO_NONE);
+}
+
+void decode_fetch_eager(const decode_kernel *k) {
+  mo_value *zero = mo_i32(k->b, 0);
+  for (int values = 0; k->plan->eager && values < 2; values++) {
+    extent at = extent_of(k, zero, zero, zero, zero);
+    tile_copy copy = copy_of(k, values, zero, zero, at, zero);
+    mo_copy(k->b, copy.from, copy.to, copy.arrived);
+  }
+}
+
+void decode_fetch_begin(const decode_kernel *k, mo_value *entries) {
+  mo_value *zero = mo_i32(k->b, 0), *one = mo_i32(k->b, 1);
+  for (int values = 0; values < 2; values++) {
+    for (int column = ENTRY; column <= NUMBER; column++)
+      cursor_set(k, values, column, zero);
+    if (!k->plan->eager) continue;
+    advance(k, values, zero, entry_part(k, TILES, zero));
+    cursor_set(k, values, NUMBER, one);
+  }
+  for (int64_t i = k->plan->eager; i < k->plan->ring - 1; i++)
+    for (int values = 0; values < 2; values++) decode_fetch(k, values, entries);
+}
+
+void decode_await(const decode_kernel *k, bool values,
+                  const decode_entry *entry, mo_value *t, mo_value *number) {
+  mo_value *zero = mo_i32(k->b, 0);
+  extent at = extent_of(k, entry->begin, entry->end, t, number);
+  tile_copy copy = copy_of(k, values, zero, zero, at, number);
+  mo_wait_copy(k->b, copy.from, copy.to, copy.arrived);
+}
+
+/* ---- What nobody sees -----------------------------------------------------
+ */
+
+enum { CLEARED_ROWS = 128 };
+
+/* Bits of the words of 128 rows of V, from token 0 on, that belong to tokens
+ * low .. high - 1; low NULL: 0. */
+static mo_value *seen_bits(const decode_kernel *k, mo_value *low,
+                           mo_value *high) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  int bits = mo_element_bits(kernels_element(plan->cache_dtype));
+  int rows = 32 / bits; /* a word */
+  mo_shape shape = MO_SHAPE(CLEARED_ROWS / rows, plan->v_width);
+  mo_value *none = mo_full(b, MO_I32, shape, 0), *all = none;
+  mo_value *row = mo_mul(b, mo_iota(b, shape, 0),
+                         mo_full(b, MO_I32, shape, rows * (int)plan->pack));
+  if (plan->pack > 1) {
+    mo_value *place = mo_shr(b, mo_iota(b, shape, 1),
+                             mo_full(b, MO_I32, shape, log_of(plan->Dv)));
+    row = mo_add(b, row, place);
+  }
+  for (int i = 0; i < rows; i++) {
+    mo_value *token =
+        mo_add(b, row, mo_full(b, MO_I32, shape, i * (int)plan->pack));
+    mo_value *seen = mo_lt(b, token, mo_broadcast(b, high, shape));
+    if (low)
+      seen = mo_and(b, seen, mo_ge(b, token, mo_broadcast(b, low, shape)));
+    double mine = bits == 32 ? -1 : (double)((1ll << bits) - 1);
+    for (int j = 0; j < i; j++) mine *= (double)(1ll << bits);
+    if (mine > 0x7fffffff) mine -= 0x1p32;
+    all = mo_or(b, all,
+                mo_select(b, seen, mo_full(b, MO_I32, shape, mine), none));
+  }
+  return all;
+}
+
+static void clear_block(const decode_kernel *k, mo_value *slot, mo_value *block,
+                        mo_value *low, mo_value *high) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  int rows = 32 / mo_element_bits(kernels_element(plan->cache_dtype));
+  int64_t words = CLEARED_ROWS / rows, tokens = CLEARED_ROWS * plan->pack;
+  mo_value *before = decode_times(k, block, tokens);
+  mo_value *bits = seen_bits(k, low ? mo_sub(b, low, before) : NULL,
+                             mo_sub(b, high, before));
+  mo_value *ring = mo_ref_bitcast(b, k->v_ring, MO_I32);
+  mo_value *at = mo_multiple(b, decode_times(k, block, words), (int)words);
+  for (int64_t h = 0; h < plan->heads; h++) {
+    mo_values where = MO_VALUES(slot, decode_number(k, h), at, mo_i32(b, 0));
+    mo_value *old = mo_load(b, ring, where, MO_SHAPE(words, plan->v_width));
+    mo_store(b, mo_and(b, old, bits), ring, where);
+  }
+}
+
+void decode_clear_unseen(const decode_kernel *k, const decode_entry *entry,
+                         mo_value *t, mo_value *number) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  int64_t tokens = CLEARED_ROWS * plan->pack;
+  mo_value *zero = mo_i32(b, 0), *one = mo_i32(b, 1), *low = NULL;
+  mo_value *base = mo_add(b, entry->begin, decode_times(k, t, plan->tile));
+  mo_value *high = mo_sub(b, entry->end, base);
+  mo_value *partial = mo_lt(b, high, decode_number(k, plan->tile));
+  mo_value *first = decode_over(k, mo_max(b, high, zero), tokens);
+  if (plan->left < plan->Smax) {
+    mo_value *seen = decode_plus(k, entry->length, -(plan->T + plan->left));
+    low = decode_local_count(k, mo_max(b, seen, zero));
+    low = mo_sub(b, low, base);
+    partial = mo_or(b, partial, mo_gt(b, low, zero));
+    first = zero;
+  }
+  mo_if(b, partial);
+  mo_value *slot = mo_and(b, number, decode_number(k, plan->ring - 1));
+  mo_value *block =
+      mo_for(b, first, decode_number(k, plan->tile / tokens), one, MO_NONE)[0];
+  clear_block(k, slot, block, low, high);
+  mo_end(b, MO_NONE);
+  mo_end(b, MO_NONE);
+}

@@ -1,0 +1,286 @@
+/* What becomes of a job's softmax: its copies are merged, then those of the
+ * four chips, and the sum is divided.
+ *
+ * Two parts (m, l, O) over different tokens are merged exactly:
+ *   M = max(m, m'),  L = l 2^(m - M) + l' 2^(m' - M),  O likewise.
+ * Both neighbours compute that from the same bits with the same operations, in
+ * an order that does not matter: all chips end with the same.
+ *
+ *   2 --x-- 3     a part goes along x first, and what came of it along y: never
+ *   |       |     across the diagonal, which a v5e may not route
+ *   y       y
+ *   |       |
+ *   0 --x-- 1
+ *
+ * Parts travel while later jobs are worked on:
+ *   step i     job i - 1 is sent along x
+ *              job i - 2 has arrived, is merged and sent along y
+ *              job i - 3 has arrived, is merged, divided and stored
+ * A slot is used again four jobs later. The neighbour has taken its old part
+ * out by then: it sent us the part of job i - 2 after that of job i - 4 had
+ * left its slot, and we do not send i before that has arrived. */
+#include <math.h>
+
+#include "kernels/decode_kernel.h"
+
+#define LN_2 0.6931471805599453
+
+enum { X, Y };
+
+/* ---- Parts ----------------------------------------------------------------
+ */
+
+static mo_value *spread(const decode_kernel *k, mo_value *x, int64_t lanes) {
+  int64_t rows = x ? x->type->shape[0] : 1;
+  return mo_broadcast(k->b, x, MO_SHAPE(rows, lanes));
+}
+
+/* A [rows, 128] of equal lanes as [rows, lanes]. */
+static mo_value *widened(const decode_kernel *k, mo_value *x, int64_t lanes) {
+  if (lanes == 128 || !x) return x;
+  int64_t rows = x->type->shape[0];
+  if (lanes < 128)
+    return mo_part(k->b, x, MO_SHAPE(0, 0), MO_SHAPE(rows, lanes));
+  mo_value *wide = mo_repeat(k->b, x, 1, (int)((lanes + 127) / 128));
+  if (lanes % 128 == 0) return wide;
+  return mo_part(k->b, wide, MO_SHAPE(0, 0), MO_SHAPE(rows, lanes));
+}
+
+static decode_part merged(const decode_kernel *k, decode_part x,
+                          decode_part y) {
+  mo_builder *b = k->b;
+  int64_t lanes = k->plan->Dv;
+  decode_part sum = {.m = mo_max(b, x.m, y.m)};
+  mo_value *of_x = mo_exp2(b, mo_sub(b, x.m, sum.m));
+  mo_value *of_y = mo_exp2(b, mo_sub(b, y.m, sum.m));
+  sum.l = mo_add(b, mo_mul(b, x.l, of_x), mo_mul(b, y.l, of_y));
+  sum.o = mo_add(b, mo_mul(b, x.o, widened(k, of_x, lanes)),
+                 mo_mul(b, y.o, widened(k, of_y, lanes)));
+  return sum;
+}
+
+/* One head's part: the copies of its rows, merged. */
+static decode_part part_of(const decode_kernel *k, const decode_state *state,
+                           int64_t h) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  int64_t rows = plan->rows;
+  mo_value *l = spread(k, mo_reduce(b, MO_SUM, state->l[h], 1), 128);
+  decode_part all = {NULL, NULL, NULL};
+  for (int64_t p = 0; p < plan->pack; p++) {
+    mo_shape at = MO_SHAPE(p * rows, 0), lanes = MO_SHAPE(rows, 128);
+    decode_part one = {
+        mo_part(b, state->m[h], at, lanes), mo_part(b, l, at, lanes),
+        mo_part(b, state->acc[h], MO_SHAPE(p * rows, p * plan->Dv),
+                MO_SHAPE(rows, plan->Dv))};
+    all = p ? merged(k, all, one) : one;
+  }
+  return all;
+}
+
+/* ---- Results --------------------------------------------------------------
+ */
+
+static mo_value *slot_of(const decode_kernel *k, mo_value *job, int64_t slots) {
+  return mo_and(k->b, job, decode_number(k, slots - 1));
+}
+
+/* The [rows, 128] vector of equal lanes as a row [1, rows] of `lse_all`. */
+static void store_lse(const decode_kernel *k, mo_value *lse, mo_value *row) {
+  mo_builder *b = k->b;
+  for (int64_t first = 0; first < k->plan->rows; first += 128) {
+    int64_t rows = base_min(128, k->plan->rows - first);
+    mo_shape shape = MO_SHAPE(rows, 128);
+    mo_value *part = mo_part(b, lse, MO_SHAPE(first, 0), shape);
+    mo_value *diagonal = mo_eq(b, mo_iota(b, shape, 0), mo_iota(b, shape, 1));
+    part = mo_select(b, diagonal, part, mo_full(b, MO_F32, shape, -INFINITY));
+    part = mo_reduce(b, MO_MAX, part, 0);
+    mo_store(b, mo_part(b, part, MO_SHAPE(0, 0), MO_SHAPE(1, rows)), k->lse_all,
+             MO_VALUES(row, decode_number(k, first)));
+  }
+}
+
+/* O / l and log(l) of one head; nothing seen gives 0 and -inf. */
+static mo_value *divided(const decode_kernel *k, decode_part part,
+                         mo_value *row) {
+  mo_builder *b = k->b;
+  mo_shape shape = MO_SHAPE(k->plan->rows, 128);
+  mo_value *zero = mo_full(b, MO_F32, shape, 0);
+  mo_value *seen = mo_gt(b, part.l, zero);
+  if (k->out_lse) {
+    mo_value *lse = mo_mul(b, mo_add(b, part.m, mo_log2(b, part.l)),
+                           mo_full(b, MO_F32, shape, LN_2));
+    store_lse(k, mo_select(b, seen, lse, mo_full(b, MO_F32, shape, -INFINITY)),
+              row);
+  }
+  mo_value *one_over = mo_select(b, seen, mo_reciprocal(b, part.l), zero);
+  return mo_mul(b, part.o, widened(k, one_over, k->plan->Dv));
+}
+
+static void copy_result(const decode_kernel *k, mo_value *slot, mo_value *place,
+                        bool wait) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  mo_value *zero = mo_i32(b, 0), *heads = decode_number(k, plan->Hkv);
+  mo_value *from = mo_sub_ref(b, k->o_slots, MO_VALUES(slot));
+  mo_value *to = mo_slice(
+      b, k->out_o,
+      MO_VALUES(mo_div(b, place, heads), mo_rem(b, place, heads), zero, zero),
+      MO_SHAPE(1, plan->heads, plan->rows, plan->Dv));
+  to = mo_ref_squeeze(b, to, MO_SHAPE(plan->heads, plan->rows, plan->Dv));
+  mo_value *stored = mo_sub_ref(b, k->o_stored, MO_VALUES(slot));
+  if (wait)
+    mo_wait_copy(b, from, to, stored);
+  else
+    mo_copy(b, from, to, stored);
+}
+
+/* Stores job's result; the slot's last one, two jobs ago, has left. */
+static void store_result(const decode_kernel *k, const decode_part *parts,
+                         mo_value *job) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  mo_value *zero = mo_i32(b, 0), *slot = slot_of(k, job, 2);
+  mo_value *place =
+      mo_get(b, k->places, MO_VALUES(slot_of(k, job, DECODE_SLOTS)));
+  mo_if(b, mo_ge(b, job, mo_i32(b, 2)));
+  copy_result(k, slot, zero, true);
+  mo_end(b, MO_NONE);
+  for (int64_t h = 0; h < plan->heads; h++) {
+    mo_value *o = divided(k, parts[h], decode_plus(k, place, h));
+    mo_store(b, mo_cast(b, o, kernels_element(plan->dtype)), k->o_slots,
+             MO_VALUES(slot, decode_number(k, h), zero, zero));
+  }
+  copy_result(k, slot, place, false);
+}
+
+void decode_finish(const decode_kernel *k, mo_value *jobs) {
+  mo_builder *b = k->b;
+  mo_value *zero = mo_i32(b, 0), *one = mo_i32(b, 1);
+  if (k->out_lse) mo_copy(b, k->lse_all, k->out_lse, k->lse_stored);
+  mo_value *last = mo_sub(b, jobs, one);
+  copy_result(k, slot_of(k, last, 2), zero, true);
+  mo_if(b, mo_gt(b, jobs, one));
+  copy_result(k, slot_of(k, jobs, 2), zero, true);
+  mo_end(b, MO_NONE);
+  if (k->out_lse) mo_wait_copy(b, k->lse_all, k->out_lse, k->lse_stored);
+}
+
+/* ---- Exchange -------------------------------------------------------------
+ */
+
+static mo_value *neighbour(const decode_kernel *k, int axis) {
+  return mo_xor(k->b, k->chip, decode_number(k, 1 << axis));
+}
+
+void decode_greet(const decode_kernel *k) {
+  if (k->plan->chips == 1) return;
+  for (int axis = X; axis <= Y; axis++)
+    mo_signal(k->b, k->barrier, mo_i32(k->b, 1), neighbour(k, axis));
+}
+
+/* m, l and O of a slot, side by side. */
+static decode_part load_part(const decode_kernel *k, mo_value *slots,
+                             mo_value *slot, int64_t h) {
+  mo_builder *b = k->b;
+  int64_t rows = k->plan->rows;
+  mo_value *part[3];
+  for (int i = 0; i < 3; i++)
+    part[i] = mo_load(
+        b, slots,
+        MO_VALUES(slot, decode_number(k, h), mo_i32(b, 0), mo_i32(b, i * 128)),
+        MO_SHAPE(rows, i < 2 ? 128 : k->plan->Dv));
+  return (decode_part){part[0], part[1], part[2]};
+}
+
+static void store_part(const decode_kernel *k, decode_part part,
+                       mo_value *slots, mo_value *slot, int64_t h) {
+  mo_builder *b = k->b;
+  mo_value *all[] = {part.m, part.l, part.o};
+  for (int i = 0; i < 3; i++)
+    mo_store(
+        b, all[i], slots,
+        MO_VALUES(slot, decode_number(k, h), mo_i32(b, 0), mo_i32(b, i * 128)));
+}
+
+static void send(const decode_kernel *k, int axis, mo_value *slot) {
+  mo_builder *b = k->b;
+  mo_value *at[] = {slot};
+  mo_values where = {1, at};
+  mo_send(b, mo_sub_ref(b, k->part[axis], where),
+          mo_sub_ref(b, k->other[axis], where),
+          mo_sub_ref(b, k->sent[axis], where),
+          mo_sub_ref(b, k->received[axis], where), neighbour(k, axis));
+}
+
+/* Waits until a slot's part has left and the neighbour's is there. */
+static void receive(const decode_kernel *k, int axis, mo_value *slot) {
+  mo_builder *b = k->b;
+  mo_value *at[] = {slot};
+  mo_values where = {1, at};
+  mo_wait_sent(b, mo_sub_ref(b, k->part[axis], where),
+               mo_sub_ref(b, k->sent[axis], where));
+  mo_wait_received(b, mo_sub_ref(b, k->other[axis], where),
+                   mo_sub_ref(b, k->received[axis], where));
+}
+
+/* Whether a stage that lags `lag` behind has a job at this step. */
+static mo_value *has_job(const decode_kernel *k, mo_value *job,
+                         mo_value *jobs) {
+  mo_builder *b = k->b;
+  return mo_and(b, mo_ge(b, job, mo_i32(b, 0)), mo_lt(b, job, jobs));
+}
+
+/* Both neighbours are in the kernel, and their memory is ready to be written.
+ */
+static void await_greetings(const decode_kernel *k, mo_value *job) {
+  mo_builder *b = k->b;
+  mo_if(b, mo_eq(b, job, mo_i32(b, 0)));
+  mo_wait(b, k->barrier, mo_i32(b, 2));
+  mo_end(b, MO_NONE);
+}
+
+static void merge_arrived(const decode_kernel *k, int axis, mo_value *slot,
+                          decode_part *out_parts) {
+  receive(k, axis, slot);
+  for (int64_t h = 0; h < k->plan->heads; h++)
+    out_parts[h] = merged(k, load_part(k, k->part[axis], slot, h),
+                          load_part(k, k->other[axis], slot, h));
+}
+
+void decode_settle(const decode_kernel *k, const decode_state *state,
+                   mo_value *step, mo_value *jobs) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  decode_part parts[DECODE_HEADS_MAX];
+  mo_value *job = decode_plus(k, step, -1);
+  mo_value *slot = slot_of(k, job, DECODE_SLOTS);
+  mo_if(b, has_job(k, job, jobs));
+  for (int64_t h = 0; h < plan->heads; h++) parts[h] = part_of(k, state, h);
+  if (plan->chips == 1) {
+    store_result(k, parts, job);
+  } else {
+    for (int64_t h = 0; h < plan->heads; h++)
+      store_part(k, parts[h], k->part[X], slot, h);
+    await_greetings(k, job);
+    send(k, X, slot);
+  }
+  mo_end(b, MO_NONE);
+  if (plan->chips == 1) return;
+
+  job = decode_plus(k, step, -2);
+  slot = slot_of(k, job, DECODE_SLOTS);
+  mo_if(b, has_job(k, job, jobs));
+  merge_arrived(k, X, slot, parts);
+  for (int64_t h = 0; h < plan->heads; h++)
+    store_part(k, parts[h], k->part[Y], slot, h);
+  send(k, Y, slot);
+  mo_end(b, MO_NONE);
+
+  job = decode_plus(k, step, -3);
+  slot = slot_of(k, job, DECODE_SLOTS);
+  mo_if(b, has_job(k, job, jobs));
+  merge_arrived(k, Y, slot, parts);
+  store_result(k, parts, job);
+  mo_end(b, MO_NONE);
+}

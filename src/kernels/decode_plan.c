@@ -1,0 +1,180 @@
+#include "kernels/decode_plan.h"
+
+#include <stdio.h>
+
+#include "kernels/decode_kernel.h"
+
+#define KIB ((int64_t)1 << 10)
+
+static int64_t round_up(int64_t x, int64_t multiple) {
+  return (x + multiple - 1) / multiple * multiple;
+}
+
+static int64_t power_below(int64_t x) {
+  int64_t power = 1;
+  while (2 * power <= x) power *= 2;
+  return power;
+}
+
+static int64_t size_of(pfl_dtype dtype) {
+  return dtype == PFL_DTYPE_F32 ? 4 : dtype == PFL_DTYPE_I8 ? 1 : 2;
+}
+
+/* ---- What is supported ----------------------------------------------------
+ */
+
+static pfl_status check(const kernels_request *request,
+                        const attention_decode_problem *p, int chips,
+                        pfl_error *error) {
+  if (chips != 1 && chips != 4)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "chips is %d: decode runs on 1 or on the 4 of a 2x2 mesh", chips);
+  if (p->dtype != PFL_DTYPE_BF16 && p->dtype != PFL_DTYPE_F32)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "dtype is f16: the TPU kernel takes bf16 and f32");
+  if (p->cache_dtype != p->dtype || p->paged)
+    PFL_RAISE(error, UNIMPLEMENTED,
+              "there is no TPU decode kernel for %s caches yet",
+              p->paged ? "paged" : "int8");
+  if (!p->B || !p->Hkv || !p->T || !p->Smax || !p->Dv)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "nothing to decode: B %lld, Hkv %lld, T %lld, Smax %lld",
+              (long long)p->B, (long long)p->Hkv, (long long)p->T,
+              (long long)p->Smax);
+  if (p->T > 64 || p->group * p->T > 256)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "%lld query heads share a key-value head at %lld positions: "
+              "together they may have at most 256 rows",
+              (long long)p->group, (long long)p->T);
+  if (p->B * p->Hkv > 65536 || p->Smax > 1 << 28)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "B Hkv is %lld and Smax %lld: at most 65536 and %d",
+              (long long)(p->B * p->Hkv), (long long)p->Smax, 1 << 28);
+  if (request->sinks)
+    PFL_RAISE(error, UNIMPLEMENTED, "the TPU decode kernel has no sinks yet");
+  return PFL_STATUS_OK;
+}
+
+/* ---- The plan -------------------------------------------------------------
+ */
+
+static void plan_cache(decode_plan *plan) {
+  int64_t size = size_of(plan->cache_dtype);
+  bool packs = plan->D == plan->Dv && plan->D < 128 && 128 % plan->D == 0;
+  plan->pack = packs ? 128 / plan->D : 1;
+  plan->rows_all = plan->pack * plan->rows;
+  plan->width = plan->pack * plan->D;
+  plan->v_width = plan->pack * plan->Dv;
+  /* rows of a tile of memory: 8 words of 32 bits on top of each other */
+  plan->granule = plan->pack * 8 * 4 / size;
+  plan->unit = plan->granule;
+  int64_t shared = plan->unit * plan->chips;
+  plan->local = round_up(plan->Smax, shared) / plan->chips;
+}
+
+static void plan_tiles(const kernels_request *request, decode_plan *plan) {
+  int64_t row =
+      (plan->width > 128 ? plan->width : 128) * size_of(plan->cache_dtype);
+  int64_t lanes = 128 * plan->pack; /* tokens that fill a register's lanes */
+  int64_t tile = power_below(256 * KIB / row) * plan->pack;
+  tile = base_min(tile, round_up(plan->local, lanes));
+  plan->tile = kernels_tile_of(request, "tile", tile);
+  plan->ring = kernels_tile_of(request, "ring", 4);
+  plan->heads = kernels_tile_of(request, "heads", 1);
+}
+
+static pfl_status check_tiles(const decode_plan *plan, pfl_error *error) {
+  if (plan->tile < 1 || plan->tile % (128 * plan->pack) ||
+      plan->tile > (int64_t)1 << 20)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "tile is %lld: must be a multiple of %lld tokens",
+              (long long)plan->tile, (long long)(128 * plan->pack));
+  if (plan->ring < 2 || plan->ring > 64 ||
+      power_below(plan->ring) != plan->ring)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "ring is %lld: must be a power of two, 2 to 64",
+              (long long)plan->ring);
+  if (plan->heads < 1 || plan->heads > DECODE_HEADS_MAX ||
+      plan->Hkv % plan->heads)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "heads is %lld: must divide Hkv, %lld, and be at most %d",
+              (long long)plan->heads, (long long)plan->Hkv, DECODE_HEADS_MAX);
+  return PFL_STATUS_OK;
+}
+
+/* Bytes of [count, rows, lanes] in VMEM, whose tiles are 8 words by 128. */
+static int64_t padded(int64_t count, int64_t rows, int64_t lanes,
+                      int64_t size) {
+  return count * round_up(rows, 8 * 4 / size) * round_up(lanes, 128) * size;
+}
+
+static void plan_memory(decode_plan *plan) {
+  int64_t rows = plan->rows, heads = plan->heads;
+  int64_t kv = size_of(plan->cache_dtype), q = size_of(plan->dtype);
+  int64_t columns = round_up(plan->local, plan->tile) / plan->pack;
+  int64_t tiles = plan->ring * heads, depth = plan->tile / plan->pack;
+  plan->tiles = (plan->local + plan->tile - 1) / plan->tile;
+  plan->vmem_bytes = padded(tiles, depth, plan->width, kv) +
+                     padded(tiles, depth, plan->v_width, kv) +
+                     padded(2 * heads, plan->rows_all, columns, 4) +
+                     padded(plan->B * plan->Hkv, rows, plan->D, q) +
+                     padded(heads, plan->rows_all, plan->width, q) +
+                     padded(2 * heads + plan->Hkv, rows, plan->Dv, q) +
+                     padded(1, plan->B * plan->Hkv, rows, 4);
+  if (plan->chips > 1)
+    plan->vmem_bytes +=
+        padded(4 * DECODE_SLOTS * heads, rows, 256 + plan->Dv, 4);
+}
+
+pfl_status decode_plan_make(const kernels_request *request,
+                            const kernels_chip *chip, decode_plan *out_plan,
+                            pfl_error *error) {
+  const attention_decode_problem *p = request->decode;
+  int chips = request->chips ? request->chips : 1;
+  PFL_TRY(check(request, p, chips, error));
+  decode_plan plan = {.B = p->B,
+                      .Hkv = p->Hkv,
+                      .G = p->group,
+                      .T = p->T,
+                      .D = p->D,
+                      .Dv = p->Dv,
+                      .Smax = p->Smax,
+                      .dtype = p->dtype,
+                      .cache_dtype = p->cache_dtype,
+                      .scale = p->scale,
+                      .softcap = p->softcap,
+                      .left = p->window.left,
+                      .lse = request->lse,
+                      .sinks = request->sinks,
+                      .rows = p->group * p->T,
+                      .chips = chips};
+  plan_cache(&plan);
+  plan_tiles(request, &plan);
+  PFL_TRY(check_tiles(&plan, error));
+  plan.eager = plan.B == 1 && plan.left >= ATTENTION_OPEN;
+  plan_memory(&plan);
+  int64_t room = chip->vmem_bytes - chip->vmem_bytes / 8;
+  if (plan.vmem_bytes > room)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "a tile of %lld tokens and the scores of %lld take %lld KiB of "
+              "VMEM: %s has %lld for them",
+              (long long)plan.tile, (long long)plan.local,
+              (long long)(plan.vmem_bytes / KIB), chip->name,
+              (long long)(room / KIB));
+  *out_plan = plan;
+  return PFL_STATUS_OK;
+}
+
+void decode_plan_describe(const decode_plan *plan, kernels_program *program) {
+  kernels_tile_add(program, "tile", plan->tile);
+  kernels_tile_add(program, "ring", plan->ring);
+  kernels_tile_add(program, "heads", plan->heads);
+  snprintf(program->plan, sizeof program->plan,
+           "split-KV over %d chip%s, %lld tokens a turn; %lld key-value "
+           "head%s at a time, tiles of %lld tokens, %lld in flight; "
+           "%lld KiB of VMEM",
+           plan->chips, plan->chips > 1 ? "s" : "", (long long)plan->unit,
+           (long long)plan->heads, plan->heads > 1 ? "s" : "",
+           (long long)plan->tile, (long long)(plan->ring - 1),
+           (long long)(plan->vmem_bytes / KIB));
+}

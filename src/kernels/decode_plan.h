@@ -1,0 +1,41 @@
+/* How a decode problem is laid out on the chips: what lies where, and how much
+ * of it is in VMEM at a time. flash_decode.c draws the picture. */
+#ifndef PFL_KERNELS_DECODE_PLAN_H
+#define PFL_KERNELS_DECODE_PLAN_H
+
+#include "kernels/tpu_program.h"
+
+/* A token's row of K or V may be shorter than the 128 lanes that memory goes
+ * by: then `pack` tokens share one, and stand side by side. */
+typedef struct decode_plan {
+  int64_t B, Hkv, G, T, D, Dv, Smax;
+  pfl_dtype dtype, cache_dtype;
+  double scale, softcap;
+  int64_t left;     /* of the window, or ATTENTION_OPEN */
+  bool lse, sinks;  /* wanted, given */
+  int64_t rows;     /* of a key-value head's queries: G T, row g T + t */
+  int64_t pack;     /* tokens a row of the cache */
+  int64_t rows_all; /* pack rows: a row's copy for each place in a cache row */
+  int64_t width, v_width; /* pack D, pack Dv */
+  int chips;
+  int64_t unit;       /* tokens that go to a chip in turn, a power of two */
+  int64_t local;      /* tokens of a sequence that a chip has room for */
+  int64_t granule;    /* tokens that copies are a multiple of */
+  int64_t tile;       /* tokens worked on at a time */
+  int64_t ring;       /* tiles of K, and of V, in VMEM; a power of two */
+  int64_t heads;      /* key-value heads worked on together: a job's */
+  int64_t tiles;      /* that a sequence can have on a chip */
+  bool eager;         /* the first tile is asked for before lengths are known */
+  int64_t vmem_bytes; /* of all scratch, as padded */
+} decode_plan;
+
+/* INVALID_ARGUMENT names what is not supported, and what is near it. */
+PFL_NODISCARD pfl_status decode_plan_make(const kernels_request *request,
+                                          const kernels_chip *chip,
+                                          decode_plan *out_plan,
+                                          pfl_error *error);
+
+/* Tells the program of it. */
+void decode_plan_describe(const decode_plan *plan, kernels_program *program);
+
+#endif

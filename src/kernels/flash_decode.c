@@ -1,0 +1,346 @@
+/* FlashDecoding (Dao, Haziza, Massa, Sizov, 2023) on one chip or four: one
+ * launch reads each token of K and V once, at the speed of memory.
+ *
+ *   HBM of this chip             VMEM
+ *   K [B, Hkv, S, D] ──copies──> ring of tiles ──> S = scale Q K^T ─┐
+ *                                                                   v
+ *                                                  scores of two jobs, m
+ *                                                                   v
+ *   V [B, Hkv, S, Dv] ─copies──> ring of tiles ──> O = sum exp2(S - m) V
+ *                                                                   v
+ *   o [B, Hkv, G T, Dv] <─────── divided <── merged with the other chips'
+ *
+ * A job is a sequence and a group of its key-value heads. While the values of
+ * one job are weighed, the scores of the next are made, so that the maximum of
+ * a job is known, exactly, before the first exp2: nothing is ever rescaled, and
+ * the MXU always has two independent products. Copies of tiles run ring - 1
+ * ahead, over the ends of jobs and sequences. Only tokens that a sequence has,
+ * and that the window lets through, are read.
+ *
+ *   step 0   scores of job 0
+ *   step 1   values of job 0, scores of job 1
+ *   ...
+ *   step n   values of job n - 1                 (n jobs)
+ *
+ * Four chips: each has every fourth turn of tokens (decode_cache.c), and parts
+ * are exchanged while the next jobs run (decode_merge.c). */
+#include <math.h>
+
+#include "kernels/decode_kernel.h"
+#include "kernels/writers.h"
+
+/* ---- Tensors and memory ---------------------------------------------------
+ */
+
+static mo_value *input(const decode_kernel *k, kernels_kernel *kernel,
+                       const char *name, mo_space space, pfl_dtype dtype,
+                       mo_shape shape) {
+  /* else XLA brings it to VMEM first, and the kernel waits for that */
+  kernels_input_add(kernel, name, dtype, shape)->pinned = true;
+  return mo_operand(k->b, space, kernels_element(dtype), shape);
+}
+
+static mo_value *output(const decode_kernel *k, kernels_kernel *kernel,
+                        const char *name, pfl_dtype dtype, mo_shape shape) {
+  kernels_output_add(kernel, name, dtype, shape);
+  return mo_operand(k->b, MO_HBM, kernels_element(dtype), shape);
+}
+
+/* K or V: tokens in turn go to the chips. */
+static mo_value *cache(const decode_kernel *k, kernels_kernel *kernel,
+                       const char *name, int64_t width) {
+  const decode_plan *plan = k->plan;
+  mo_value *ref =
+      input(k, kernel, name, MO_HBM, plan->cache_dtype,
+            MO_SHAPE(plan->B, plan->Hkv, plan->local / plan->pack, width));
+  kernel->inputs[kernel->input_count - 1].split =
+      (kernels_split){.split = true, .dimension = 2, .unit = plan->unit};
+  return ref;
+}
+
+static void declare_tensors(decode_kernel *k, kernels_kernel *kernel) {
+  const decode_plan *plan = k->plan;
+  /* a single number XLA would take for a scalar, and fetch it beforehand */
+  k->lengths = input(k, kernel, "lengths", MO_HBM, PFL_DTYPE_I32,
+                     MO_SHAPE(base_max(2, plan->B)));
+  k->q = input(k, kernel, "q", MO_HBM, plan->dtype,
+               MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D));
+  k->k = cache(k, kernel, "k", plan->width);
+  k->v = cache(k, kernel, "v", plan->v_width);
+  k->out_o = output(k, kernel, "o", plan->dtype,
+                    MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->Dv));
+  if (plan->lse)
+    k->out_lse = output(k, kernel, "lse", PFL_DTYPE_F32,
+                        MO_SHAPE(plan->B * plan->Hkv, plan->rows));
+}
+
+static mo_value *semaphores(const decode_kernel *k, mo_shape shape) {
+  return mo_scratch(k->b, MO_SEMAPHORE_MEM, MO_DMA_SEMAPHORE, shape);
+}
+
+static void declare_exchange(decode_kernel *k) {
+  const decode_plan *plan = k->plan;
+  mo_shape slots =
+      MO_SHAPE(DECODE_SLOTS, plan->heads, plan->rows, 256 + plan->Dv);
+  for (int axis = 0; axis < 2; axis++) {
+    k->part[axis] = mo_scratch(k->b, MO_VMEM, MO_F32, slots);
+    k->other[axis] = mo_scratch(k->b, MO_VMEM, MO_F32, slots);
+    k->sent[axis] = semaphores(k, MO_SHAPE(DECODE_SLOTS));
+    k->received[axis] = semaphores(k, MO_SHAPE(DECODE_SLOTS));
+  }
+}
+
+static void declare_memory(decode_kernel *k) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  mo_element element = kernels_element(plan->dtype);
+  mo_element cached = kernels_element(plan->cache_dtype);
+  int64_t depth = plan->tile / plan->pack;
+  k->q_all = mo_scratch(b, MO_VMEM, element,
+                        MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D));
+  k->q_now = mo_scratch(b, MO_VMEM, element,
+                        MO_SHAPE(plan->heads, plan->rows_all, plan->width));
+  k->k_ring = mo_scratch(b, MO_VMEM, cached,
+                         MO_SHAPE(plan->ring, plan->heads, depth, plan->width));
+  k->v_ring =
+      mo_scratch(b, MO_VMEM, cached,
+                 MO_SHAPE(plan->ring, plan->heads, depth, plan->v_width));
+  k->scores =
+      mo_scratch(b, MO_VMEM, MO_F32,
+                 MO_SHAPE(2, plan->heads, plan->rows_all, plan->tiles * depth));
+  k->o_slots = mo_scratch(b, MO_VMEM, element,
+                          MO_SHAPE(2, plan->heads, plan->rows, plan->Dv));
+  k->lengths_smem =
+      mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(base_max(2, plan->B)));
+  k->entries = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(5, plan->B));
+  k->cursors = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(2, 4));
+  k->places = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(DECODE_SLOTS));
+  k->k_arrived = semaphores(k, MO_SHAPE(plan->ring));
+  k->v_arrived = semaphores(k, MO_SHAPE(plan->ring));
+  k->o_stored = semaphores(k, MO_SHAPE(2));
+  k->q_arrived = semaphores(k, MO_RANK_0);
+  k->lengths_arrived = semaphores(k, MO_RANK_0);
+  if (plan->lse) {
+    k->lse_all = mo_scratch(b, MO_VMEM, MO_F32,
+                            MO_SHAPE(plan->B * plan->Hkv, plan->rows));
+    k->lse_stored = semaphores(k, MO_RANK_0);
+  }
+  if (plan->B > 1) {
+    k->zeros = mo_scratch(b, MO_VMEM, element,
+                          MO_SHAPE(plan->Hkv, plan->rows, plan->Dv));
+    k->zeros_stored = semaphores(k, MO_RANK_0);
+  }
+  if (plan->chips > 1) declare_exchange(k);
+}
+
+/* ---- Jobs -----------------------------------------------------------------
+ */
+
+/* Job `number` of jobs: its entry, its group. */
+static decode_job job_at(const decode_kernel *k, mo_value *number) {
+  mo_builder *b = k->b;
+  mo_value *groups = decode_number(k, k->plan->Hkv / k->plan->heads);
+  decode_job job = {.group = mo_rem(b, number, groups),
+                    .parity = mo_and(b, number, mo_i32(b, 1))};
+  job.entry = decode_entry_get(k, mo_div(b, number, groups));
+  return job;
+}
+
+/* Number `number` within 0 .. jobs - 1, and the tiles that it has: none where
+ * there is no such job. */
+static mo_value *tiles_of(const decode_kernel *k, const decode_job *job,
+                          mo_value *number, mo_value *jobs) {
+  mo_builder *b = k->b;
+  mo_value *zero = mo_i32(b, 0);
+  mo_value *has = mo_and(b, mo_ge(b, number, zero), mo_lt(b, number, jobs));
+  return mo_select(b, has, job->entry.tiles, zero);
+}
+
+static mo_value *clamped(const decode_kernel *k, mo_value *number,
+                         mo_value *jobs) {
+  mo_builder *b = k->b;
+  return mo_max(b, mo_min(b, number, mo_sub(b, jobs, mo_i32(b, 1))),
+                mo_i32(b, 0));
+}
+
+/* What a step carries on from tile to tile. */
+typedef struct decode_step {
+  decode_job scored, weighed;
+  decode_limits limits;
+  mo_value *k_number, *v_number; /* of the first tiles of K and V */
+  mo_value *entries;
+  decode_state state;                 /* of the job weighed */
+  mo_value *next_m[DECODE_HEADS_MAX]; /* of the job scored, a maximum a lane */
+} decode_step;
+
+/* The values that loops carry, as an array. */
+static mo_values carried(const decode_kernel *k, decode_step *step,
+                         mo_value **room) {
+  int n = 0;
+  for (int64_t h = 0; h < k->plan->heads; h++) {
+    room[n++] = step->next_m[h];
+    room[n++] = step->state.l[h];
+    room[n++] = step->state.acc[h];
+  }
+  return (mo_values){n, room};
+}
+
+static void take(const decode_kernel *k, decode_step *step, mo_value **from) {
+  for (int64_t h = 0; h < k->plan->heads; h++) {
+    step->next_m[h] = from[3 * h];
+    step->state.l[h] = from[3 * h + 1];
+    step->state.acc[h] = from[3 * h + 2];
+  }
+}
+
+/* Tiles first .. last - 1: scores, values or both. */
+static void run_tiles(const decode_kernel *k, decode_step *step,
+                      mo_value *first, mo_value *last, bool scores,
+                      bool values) {
+  mo_builder *b = k->b;
+  mo_value *room[3 * DECODE_HEADS_MAX];
+  mo_value **in = mo_for(b, first, last, mo_i32(b, 1), carried(k, step, room));
+  mo_value *t = in[0], *k_number = mo_add(b, step->k_number, t);
+  mo_value *v_number = mo_add(b, step->v_number, t);
+  take(k, step, in + 1);
+  if (values) decode_fetch(k, true, step->entries);
+  if (scores) decode_fetch(k, false, step->entries);
+  if (scores) decode_await(k, false, &step->scored.entry, t, k_number);
+  if (values) decode_await(k, true, &step->weighed.entry, t, v_number);
+  if (values) decode_clear_unseen(k, &step->weighed.entry, t, v_number);
+  if (values) decode_weigh(k, &step->weighed, t, v_number, &step->state);
+  if (scores)
+    decode_score(k, &step->scored, &step->limits, t, k_number, step->next_m);
+  take(k, step, mo_end(b, carried(k, step, room)));
+}
+
+static void start_step(const decode_kernel *k, decode_step *step) {
+  mo_builder *b = k->b;
+  int64_t rows = k->plan->rows_all;
+  for (int64_t h = 0; h < k->plan->heads; h++) {
+    step->next_m[h] = mo_full(b, MO_F32, MO_SHAPE(rows, 128), DECODE_LEAST);
+    step->state.l[h] = mo_full(b, MO_F32, MO_SHAPE(rows, 128), 0);
+    step->state.acc[h] =
+        mo_full(b, MO_F32, MO_SHAPE(rows, k->plan->v_width), 0);
+  }
+  decode_load_queries(k, &step->scored);
+  step->limits = decode_limits_of(k, &step->scored.entry);
+}
+
+static void remember_place(const decode_kernel *k, const decode_job *job,
+                           mo_value *number) {
+  mo_builder *b = k->b;
+  mo_value *place = decode_times(k, job->entry.sequence, k->plan->Hkv);
+  place = mo_add(b, place, decode_times(k, job->group, k->plan->heads));
+  mo_set(b, place, k->places,
+         MO_VALUES(mo_and(b, number, mo_i32(b, DECODE_SLOTS - 1))));
+}
+
+/* All steps: job `number` is scored, the one before weighed, those before it
+ * settled. Carried: tiles of K and V so far, the maxima of the last job. */
+static void run_steps(const decode_kernel *k, mo_value *entries,
+                      mo_value *jobs) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  int64_t heads = plan->heads;
+  mo_value *zero = mo_i32(b, 0), *one = mo_i32(b, 1);
+  mo_value *room[2 + DECODE_HEADS_MAX] = {zero, zero};
+  mo_shape shape = MO_SHAPE(plan->rows_all, 128);
+  for (int64_t h = 0; h < heads; h++)
+    room[2 + h] = mo_full(b, MO_F32, shape, DECODE_LEAST);
+  mo_value *steps = decode_plus(k, jobs, plan->chips > 1 ? 3 : 1);
+  mo_values carried_on = {2 + (int)heads, room};
+  mo_value **in = mo_for(b, zero, steps, one, carried_on);
+  mo_value *number = in[0], *before = decode_plus(k, number, -1);
+  decode_step step = {.scored = job_at(k, clamped(k, number, jobs)),
+                      .weighed = job_at(k, clamped(k, before, jobs)),
+                      .k_number = in[1],
+                      .v_number = in[2],
+                      .entries = entries};
+  for (int64_t h = 0; h < heads; h++) step.state.m[h] = in[3 + h];
+  mo_value *scored = tiles_of(k, &step.scored, number, jobs);
+  mo_value *weighed = tiles_of(k, &step.weighed, before, jobs);
+  mo_value *both = mo_min(b, scored, weighed);
+  start_step(k, &step);
+  run_tiles(k, &step, zero, both, true, true);
+  run_tiles(k, &step, both, weighed, false, true);
+  run_tiles(k, &step, both, scored, true, false);
+  decode_settle(k, &step.state, number, jobs);
+  remember_place(k, &step.scored, number);
+  room[0] = mo_add(b, step.k_number, scored);
+  room[1] = mo_add(b, step.v_number, weighed);
+  for (int64_t h = 0; h < heads; h++)
+    room[2 + h] =
+        mo_broadcast(b, mo_reduce(b, MO_MAX, step.next_m[h], 1), shape);
+  mo_end(b, carried_on);
+}
+
+/* ---- The kernel -----------------------------------------------------------
+ */
+
+static void fill(const decode_kernel *k, mo_value *ref, double number) {
+  if (!ref) return;
+  mo_shape shape = {ref->type->rank, ref->type->shape};
+  mo_store_all(k->b, mo_full(k->b, ref->type->element, shape, number), ref);
+}
+
+static void write_body(decode_kernel *k) {
+  mo_builder *b = k->b;
+  if (k->plan->chips > 1) {
+    k->chip = mo_device_id(b);
+    k->barrier = mo_barrier_semaphore(b);
+  }
+  mo_copy(b, k->lengths, k->lengths_smem, k->lengths_arrived);
+  decode_fetch_eager(k);
+  mo_copy(b, k->q, k->q_all, k->q_arrived);
+  decode_greet(k);
+  fill(k, k->zeros, 0);
+  fill(k, k->lse_all, -INFINITY);
+  mo_wait_copy(b, k->lengths, k->lengths_smem, k->lengths_arrived);
+  mo_value *entries = decode_list_entries(k);
+  mo_value *jobs = decode_times(k, entries, k->plan->Hkv / k->plan->heads);
+  decode_fetch_begin(k, entries);
+  mo_wait_copy(b, k->q, k->q_all, k->q_arrived);
+  run_steps(k, entries, jobs);
+  decode_finish(k, jobs);
+  decode_wait_zeros(k, entries);
+}
+
+static void count_costs(const decode_plan *plan, kernels_kernel *kernel) {
+  int64_t heads = plan->B * plan->Hkv, tokens = plan->local;
+  int64_t pairs = heads * plan->rows * tokens;
+  int64_t size = mo_element_bits(kernels_element(plan->cache_dtype)) / 8;
+  kernel->flops = 2 * pairs * (plan->D + plan->Dv);
+  kernel->transcendentals = pairs;
+  kernel->bytes_accessed = heads * tokens * (plan->D + plan->Dv) * size;
+  if (plan->chips > 1)
+    kernel->remote_bytes = 2 * heads * plan->rows * (256 + plan->Dv) * 4;
+}
+
+pfl_status kernels_decode_write(const kernels_request *request,
+                                const kernels_chip *chip,
+                                const pfl_allocator *allocator,
+                                kernels_program *program, pfl_error *error) {
+  decode_plan plan;
+  PFL_TRY(decode_plan_make(request, chip, &plan, error));
+  program->name = "decode";
+  decode_plan_describe(&plan, program);
+  kernels_kernel *kernel = &program->kernels[0];
+  *kernel = (kernels_kernel){
+      .name = "flash_decode",
+      .communicates = plan.chips > 1,
+      .bounds_unchecked = true,
+      .vmem_limit_bytes = chip->vmem_bytes - chip->vmem_bytes / 16};
+  mo_builder b;
+  mo_begin(&b, allocator);
+  mo_kernel(&b, kernel->name, NULL);
+  decode_kernel k = {.b = &b, .plan = &plan};
+  declare_tensors(&k, kernel);
+  declare_memory(&k);
+  write_body(&k);
+  mo_kernel_end(&b);
+  PFL_TRY(mo_finish(&b, &kernel->module, error));
+  program->kernel_count = 1;
+  count_costs(&plan, kernel);
+  return PFL_STATUS_OK;
+}
