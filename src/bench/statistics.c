@@ -9,6 +9,36 @@ static int compare(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+void statistics_sort(double *values, int64_t count) {
+  qsort(values, (size_t)count, sizeof *values, compare);
+}
+
+/* P(|T| < t) of Student's t: a finite sum for whole degrees of freedom
+ * (Abramowitz and Stegun 26.7.3, 26.7.4). */
+static double student_within(double t, int64_t freedom) {
+  double theta = atan(t / sqrt((double)freedom)), c = cos(theta) * cos(theta);
+  double term = freedom % 2 ? cos(theta) : 1, sum = freedom == 1 ? 0 : term;
+  for (int64_t i = 2 + freedom % 2; i < freedom; i += 2)
+    sum += term *= c * (double)(i - 1) / (double)i;
+  if (freedom % 2)
+    return 2 / 3.14159265358979323846 * (theta + sin(theta) * sum);
+  return sin(theta) * sum;
+}
+
+double statistics_student(int64_t freedom, double confidence) {
+  double low = 0, high = 1;
+  if (freedom > 10000) freedom = 10000; /* where it is the normal one's */
+  while (student_within(high, freedom) < confidence) high *= 2;
+  for (int i = 0; i < 60; i++) {
+    double middle = (low + high) / 2;
+    if (student_within(middle, freedom) < confidence)
+      low = middle;
+    else
+      high = middle;
+  }
+  return high;
+}
+
 double statistics_quantile(const double *sorted, int64_t count, double p) {
   double place = p * (double)(count - 1);
   int64_t below = (int64_t)place;
@@ -40,7 +70,7 @@ static void set_moments(statistics_summary *summary, const double *values) {
 }
 
 statistics_summary statistics_summarize(double *values, int64_t count) {
-  qsort(values, (size_t)count, sizeof *values, compare);
+  statistics_sort(values, count);
   statistics_summary summary = {
       .count = count,
       .min = values[0],

@@ -18,6 +18,13 @@ typedef struct statistics_summary {
 /* Sorts `values` in place and sums them up; count >= 1. */
 statistics_summary statistics_summarize(double *values, int64_t count);
 
+void statistics_sort(double *values, int64_t count);
+
+/* Half the width, in standard errors, of the interval that holds the mean with
+ * `confidence` (0.95) where there are `freedom` >= 1 degrees of freedom: the
+ * two-sided quantile of Student's t. */
+double statistics_student(int64_t freedom, double confidence);
+
 /* The value below which a share `p` of sorted values lies, linear between
  * neighbours (Hyndman and Fan 1996, type 7). */
 double statistics_quantile(const double *sorted, int64_t count, double p);

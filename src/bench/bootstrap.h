@@ -1,0 +1,48 @@
+/* How much faster A is than B, and how sure that is (rules 28, 35, 36).
+ *
+ * A block is what was measured in one process (or on one machine that was
+ * started for it): runs of A and of B in turns. Runs within a block are not
+ * independent of each other; blocks are. So blocks are drawn first, with
+ * replacement, and then runs within each that was drawn. The statistic is the
+ * logarithm of the ratio of throughputs, each the sum of the work over the sum
+ * of the seconds (D1). */
+#ifndef PFL_BENCH_BOOTSTRAP_H
+#define PFL_BENCH_BOOTSTRAP_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+#include "bench/quantity.h"
+
+#define BOOTSTRAP_RESAMPLES 10000
+#define BOOTSTRAP_SEED 20261123
+/* Fewer runs of a side than this give no interval (rule 34). */
+#define BOOTSTRAP_RUNS_MIN 6
+
+typedef struct bootstrap_block {
+  const double *a, *b; /* seconds of runs that do the same work */
+  int64_t a_count, b_count;
+} bootstrap_block;
+
+typedef struct bootstrap_ratio {
+  bench_quantity ratio; /* throughput of A over that of B, above 1: A is faster;
+                           its bounds are the wider of the two below */
+  bench_quantity resampled;  /* percentiles of the resamples */
+  bench_quantity asymptotic; /* Student's t over the blocks' log ratios; within
+                                one block, over the runs (Kalibera and Jones) */
+  bool differ;    /* by more than 20 % in width: say both (rule 36) */
+  int64_t blocks; /* 1: the interval speaks of that process alone */
+} bootstrap_ratio;
+
+/* Every block has at least one run of each side. RESOURCE_EXHAUSTED. */
+PFL_NODISCARD pfl_status bootstrap_compare(const bootstrap_block *blocks,
+                                           int64_t count, int64_t resamples,
+                                           uint64_t seed,
+                                           bootstrap_ratio *out_ratio,
+                                           pfl_error *error);
+
+/* Half the width of the interval in parts of the value (rule 40): of its
+ * logarithm, so that it is the same for a / b and b / a. NAN: no interval. */
+double bootstrap_half_width(bench_quantity ratio);
+
+#endif
