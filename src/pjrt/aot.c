@@ -121,36 +121,48 @@ void pjrt_executable_destroy(const pjrt_plugin *plugin,
   PJRT_DESTROY(plugin, Executable_Destroy, executable, executable);
 }
 
-/* Statistics are for people: a plugin without them still compiles. */
-static void take_memory(const pjrt_plugin *plugin, PJRT_Executable *executable,
-                        pjrt_compiled_memory *out) {
+pfl_status pjrt_executable_memory(const pjrt_plugin *plugin,
+                                  PJRT_Executable *executable,
+                                  pjrt_compiled_memory *out_memory,
+                                  pfl_error *error) {
   PJRT_Executable_GetCompiledMemoryStats_Args args = PJRT_ARGS(
       Executable_GetCompiledMemoryStats_Args, .executable = executable);
-  if (PJRT_CALL(plugin, Executable_GetCompiledMemoryStats, &args, NULL)) return;
-#define TAKE_FIELD(name) out->name##_bytes = args.name##_size_in_bytes;
+  PFL_TRY(PJRT_CALL(plugin, Executable_GetCompiledMemoryStats, &args, error));
+#define TAKE_FIELD(name) out_memory->name##_bytes = args.name##_size_in_bytes;
   PJRT_MEMORY_LIST(TAKE_FIELD)
 #undef TAKE_FIELD
-  out->peak_bytes = args.peak_memory_in_bytes;
-  out->total_bytes = args.total_size_in_bytes;
+  out_memory->peak_bytes = args.peak_memory_in_bytes;
+  out_memory->total_bytes = args.total_size_in_bytes;
+  return PFL_STATUS_OK;
 }
 
-/* The costs that are numbers; their names go, NUL after NUL, to `names`. */
+pfl_status pjrt_executable_costs(const pjrt_plugin *plugin,
+                                 PJRT_Executable *executable,
+                                 const PJRT_NamedValue **out_costs,
+                                 size_t *out_count, pfl_error *error) {
+  PJRT_Executable_GetCostAnalysis_Args args =
+      PJRT_ARGS(Executable_GetCostAnalysis_Args, .executable = executable);
+  PFL_TRY(PJRT_CALL(plugin, Executable_GetCostAnalysis, &args, error));
+  PFL_TRY(pjrt_named_values_check(args.properties, args.num_properties, error));
+  *out_costs = args.properties;
+  *out_count = args.num_properties;
+  return PFL_STATUS_OK;
+}
+
+/* The costs that are numbers; their names go, NUL after NUL, to `names`. A
+ * plugin without costs still compiles. */
 static pfl_status take_costs(const pjrt_plugin *plugin,
                              PJRT_Executable *executable,
                              pjrt_artifact *artifact, base_text *names,
                              base_text *table, pfl_error *error) {
-  PJRT_Executable_GetCostAnalysis_Args args =
-      PJRT_ARGS(Executable_GetCostAnalysis_Args, .executable = executable);
-  if (PJRT_CALL(plugin, Executable_GetCostAnalysis, &args, NULL) ||
-      pjrt_named_values_check(args.properties, args.num_properties, NULL))
+  const PJRT_NamedValue *values;
+  size_t count;
+  if (pjrt_executable_costs(plugin, executable, &values, &count, NULL))
     return PFL_STATUS_OK;
-  for (size_t i = 0; i < args.num_properties; i++) {
-    const PJRT_NamedValue *value = &args.properties[i];
-    bool real = value->type == PJRT_NamedValue_kFloat;
-    if (!real && value->type != PJRT_NamedValue_kInt64) continue;
-    pjrt_cost cost = {.value = real ? (double)value->float_value
-                                    : (double)value->int64_value};
-    base_text_add(names, value->name, value->name_size);
+  for (size_t i = 0; i < count; i++) {
+    pjrt_cost cost = {0};
+    if (!pjrt_named_value_number(&values[i], &cost.value)) continue;
+    base_text_add(names, values[i].name, values[i].name_size);
     base_text_add(names, "", 1);
     base_text_add(table, (const char *)&cost, sizeof cost);
     artifact->cost_count++;
@@ -178,7 +190,9 @@ pfl_status pjrt_executable_pack(const pjrt_plugin *plugin,
                             .executable_size = args.serialized_bytes_size};
   base_text names = {.allocator = out->allocator};
   base_text table = {.allocator = out->allocator};
-  take_memory(plugin, executable, &artifact.memory);
+  /* a plugin without statistics still compiles */
+  if (pjrt_executable_memory(plugin, executable, &artifact.memory, NULL))
+    artifact.memory = (pjrt_compiled_memory){0};
   pfl_status status =
       args.serialized_bytes && args.serialized_bytes_size
           ? take_costs(plugin, executable, &artifact, &names, &table, error)

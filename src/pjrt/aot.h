@@ -49,6 +49,16 @@ PFL_NODISCARD pfl_status pjrt_compile_here(
 void pjrt_executable_destroy(const pjrt_plugin *plugin,
                              PJRT_Executable *executable);
 
+/* Bytes on each device; 0 where the plugin does not say. */
+PFL_NODISCARD pfl_status
+pjrt_executable_memory(const pjrt_plugin *plugin, PJRT_Executable *executable,
+                       pjrt_compiled_memory *out_memory, pfl_error *error);
+
+/* The compiler's estimates, which live as long as the executable. */
+PFL_NODISCARD pfl_status pjrt_executable_costs(
+    const pjrt_plugin *plugin, PJRT_Executable *executable,
+    const PJRT_NamedValue **out_costs, size_t *out_count, pfl_error *error);
+
 /* Serializes it, with its memory and costs where the plugin tells them, packed
  * as artifact.h says. */
 PFL_NODISCARD pfl_status pjrt_executable_pack(const pjrt_plugin *plugin,

@@ -22,6 +22,9 @@
 
 #include "pjrt/aot.h"
 
+/* Against nonsense: a host of TPUs has up to 8. */
+#define PJRT_DEVICES_MAX 4096
+
 /* A device of this process. Its place in pjrt_client.devices is what calls
  * name it by; info.id is the plugin's number of it. */
 typedef struct pjrt_device {
@@ -60,6 +63,10 @@ PFL_NODISCARD pfl_status pjrt_client_create(const pjrt_plugin *plugin,
 
 /* A zero client has nothing. */
 void pjrt_client_destroy(pjrt_client *client);
+
+/* INVALID_ARGUMENT if `device` is no place in client->devices. */
+PFL_NODISCARD pfl_status pjrt_device_check(const pjrt_client *client,
+                                           int64_t device, pfl_error *error);
 
 /* ---- Memory of a device -------------------------------------------------- */
 

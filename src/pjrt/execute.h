@@ -19,6 +19,8 @@
 
 #include "pjrt/buffer.h"
 
+#define PJRT_VALUES_MAX 4096 /* arguments, or outputs, of a program */
+
 /* To be read only. (The ABI's PJRT_Program is what this is compiled from.) */
 typedef struct pjrt_program {
   PJRT_LoadedExecutable *handle;

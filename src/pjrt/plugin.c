@@ -27,23 +27,27 @@ static size_t copy_words(const char *words, size_t size, char *out,
   return used;
 }
 
+static void give_back(const PJRT_Api *api, PJRT_Error *raised) {
+  PJRT_Error_Destroy_Args args = PJRT_ARGS(Error_Destroy_Args, .error = raised);
+  if (raised) api->PJRT_Error_Destroy(&args);
+}
+
 pfl_status pjrt_forward(const pjrt_plugin *plugin, const char *name,
                         PJRT_Error *raised, pfl_error *error) {
   if (!raised) return PFL_STATUS_OK;
   const PJRT_Api *api = plugin->api;
   PJRT_Error_GetCode_Args code = PJRT_ARGS(Error_GetCode_Args, .error = raised);
-  /* an error that cannot be read is lost, not followed by another */
-  bool coded = !api->PJRT_Error_GetCode(&code) && code.code >= 1 &&
-               code.code <= PFL_STATUS_UNAUTHENTICATED;
+  PJRT_Error *unread = api->PJRT_Error_GetCode(&code);
+  bool coded =
+      !unread && code.code >= 1 && code.code <= PFL_STATUS_UNAUTHENTICATED;
+  give_back(api, unread); /* what it would say of the first one is lost */
   PJRT_Error_Message_Args message =
       PJRT_ARGS(Error_Message_Args, .error = raised);
   api->PJRT_Error_Message(&message);
   char words[PFL_MESSAGE_SIZE] = "";
   if (message.message)
     copy_words(message.message, message.message_size, words, sizeof words);
-  PJRT_Error_Destroy_Args destroy =
-      PJRT_ARGS(Error_Destroy_Args, .error = raised);
-  api->PJRT_Error_Destroy(&destroy);
+  give_back(api, raised);
   return base_error_set(
       error, coded ? (pfl_status)code.code : PFL_STATUS_UNKNOWN, "PJRT_%s: %s",
       name, *words ? words : "the plugin did not say why");
@@ -150,6 +154,13 @@ const PJRT_NamedValue *pjrt_named_value_find(const PJRT_NamedValue *values,
         !memcmp(values[i].name, name, values[i].name_size))
       return &values[i];
   return NULL;
+}
+
+bool pjrt_named_value_number(const PJRT_NamedValue *value, double *out_number) {
+  bool real = value->type == PJRT_NamedValue_kFloat;
+  if (!real && value->type != PJRT_NamedValue_kInt64) return false;
+  *out_number = real ? (double)value->float_value : (double)value->int64_value;
+  return true;
 }
 
 const PJRT_NamedValue *pjrt_plugin_attribute(const pjrt_plugin *plugin,

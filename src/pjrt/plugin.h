@@ -77,6 +77,9 @@ const PJRT_NamedValue *pjrt_plugin_attribute(const pjrt_plugin *plugin,
 const PJRT_NamedValue *pjrt_named_value_find(const PJRT_NamedValue *values,
                                              size_t count, const char *name);
 
+/* Its number, if it is one. */
+bool pjrt_named_value_number(const PJRT_NamedValue *value, double *out_number);
+
 /* ---- Calling ------------------------------------------------------------- */
 
 /* A struct of arguments, its size set and the rest zero:
