@@ -207,7 +207,7 @@ CONFIG = call(0, ["%arg0"], [TILE], [TILE], {"scoped_memory_configs": [
               cost_estimate=dict(flops=1, transcendentals=2, bytes_accessed=3,
                                  remote_bytes_transferred=4),
               input_memory_space_colors=[{"operand_index": 0, "color": 4}],
-              output_memory_space_colors=[{"shape_index": 0, "color": 1}])
+              output_memory_space_colors=[{"color": 1}])
 TWO = call(0, ["%arg0", "%arg1"], [TILE, LINE], [TILE, LINE, WORD],
            aliases=alias(0, 0) + ", " + alias(1, 1)) \
     + call(1, ["%0#2", "%0#0"], [WORD, TILE], [TILE], aliases=alias("", 1))

@@ -56,8 +56,8 @@ typedef struct decode_job {
   mo_value *parity; /* of the job's number: half of `scores` */
 } decode_job;
 
-/* The state of the softmax of `heads` heads: m lane-replicated, l one partial
- * sum a lane, acc not divided. */
+/* The state of the softmax of `heads` heads: m and l lane-replicated, acc not
+ * divided. */
 typedef struct decode_state {
   mo_value *m[DECODE_HEADS_MAX], *l[DECODE_HEADS_MAX], *acc[DECODE_HEADS_MAX];
 } decode_state;

@@ -21,6 +21,7 @@
  * left its slot, and we do not send i before that has arrived. */
 #include <math.h>
 
+#include "kernels/columns.h"
 #include "kernels/decode_kernel.h"
 
 #define LN_2 0.6931471805599453
@@ -30,22 +31,6 @@ enum { X, Y };
 /* ---- Parts ----------------------------------------------------------------
  */
 
-static mo_value *spread(const decode_kernel *k, mo_value *x, int64_t lanes) {
-  int64_t rows = x ? x->type->shape[0] : 1;
-  return mo_broadcast(k->b, x, MO_SHAPE(rows, lanes));
-}
-
-/* A [rows, 128] of equal lanes as [rows, lanes]. */
-static mo_value *widened(const decode_kernel *k, mo_value *x, int64_t lanes) {
-  if (lanes == 128 || !x) return x;
-  int64_t rows = x->type->shape[0];
-  if (lanes < 128)
-    return mo_part(k->b, x, MO_SHAPE(0, 0), MO_SHAPE(rows, lanes));
-  mo_value *wide = mo_repeat(k->b, x, 1, (int)((lanes + 127) / 128));
-  if (lanes % 128 == 0) return wide;
-  return mo_part(k->b, wide, MO_SHAPE(0, 0), MO_SHAPE(rows, lanes));
-}
-
 static decode_part merged(const decode_kernel *k, decode_part x,
                           decode_part y) {
   mo_builder *b = k->b;
@@ -54,8 +39,8 @@ static decode_part merged(const decode_kernel *k, decode_part x,
   mo_value *of_x = mo_exp2(b, mo_sub(b, x.m, sum.m));
   mo_value *of_y = mo_exp2(b, mo_sub(b, y.m, sum.m));
   sum.l = mo_add(b, mo_mul(b, x.l, of_x), mo_mul(b, y.l, of_y));
-  sum.o = mo_add(b, mo_mul(b, x.o, widened(k, of_x, lanes)),
-                 mo_mul(b, y.o, widened(k, of_y, lanes)));
+  sum.o = mo_add(b, mo_mul(b, x.o, columns_spread(b, of_x, lanes)),
+                 mo_mul(b, y.o, columns_spread(b, of_y, lanes)));
   return sum;
 }
 
@@ -65,12 +50,11 @@ static decode_part part_of(const decode_kernel *k, const decode_state *state,
   mo_builder *b = k->b;
   const decode_plan *plan = k->plan;
   int64_t rows = plan->rows;
-  mo_value *l = spread(k, mo_reduce(b, MO_SUM, state->l[h], 1), 128);
   decode_part all = {NULL, NULL, NULL};
   for (int64_t p = 0; p < plan->pack; p++) {
     mo_shape at = MO_SHAPE(p * rows, 0), lanes = MO_SHAPE(rows, 128);
     decode_part one = {
-        mo_part(b, state->m[h], at, lanes), mo_part(b, l, at, lanes),
+        mo_part(b, state->m[h], at, lanes), mo_part(b, state->l[h], at, lanes),
         mo_part(b, state->acc[h], MO_SHAPE(p * rows, p * plan->Dv),
                 MO_SHAPE(rows, plan->Dv))};
     all = p ? merged(k, all, one) : one;
@@ -114,7 +98,7 @@ static mo_value *divided(const decode_kernel *k, decode_part part,
               row);
   }
   mo_value *one_over = mo_select(b, seen, mo_reciprocal(b, part.l), zero);
-  return mo_mul(b, part.o, widened(k, one_over, k->plan->Dv));
+  return mo_mul(b, part.o, columns_spread(b, one_over, k->plan->Dv));
 }
 
 static void copy_result(const decode_kernel *k, mo_value *slot, mo_value *place,

@@ -12,6 +12,7 @@
  *
  * so that row p R + i of the scores has query i and the tokens of place p. Such
  * a copy is a softmax of its own until the job's end. */
+#include "kernels/columns.h"
 #include "kernels/decode_kernel.h"
 
 #define LOG2_E 1.4426950408889634
@@ -181,15 +182,19 @@ void decode_weigh(const decode_kernel *k, const decode_job *job, mo_value *t,
   int64_t rows = plan->rows_all, columns = plan->tile / plan->pack;
   mo_value *room[4], *parts[64];
   for (int64_t h = 0; h < plan->heads; h++) {
+    mo_value *sum = NULL;
     int count = 0;
     for (int64_t c = 0; c < columns; c += 128) {
       mo_value *s =
           mo_load(b, k->scores, scores_at(k, room, job->parity, h, t, c),
                   MO_SHAPE(rows, 128));
       mo_value *p = mo_exp2(b, mo_sub(b, s, state->m[h]));
-      state->l[h] = mo_add(b, state->l[h], p);
+      sum = sum ? mo_add(b, sum, p) : p;
       parts[count++] = mo_cast(b, p, kernels_element(plan->dtype));
     }
+    /* across the lanes now, beside the product, not at the job's end */
+    sum = columns_make(b, mo_reduce(b, MO_SUM, sum, 1));
+    state->l[h] = mo_add(b, state->l[h], sum);
     mo_value *p = mo_concatenate(b, ((mo_values){count, parts}), 1);
     mo_value *v = load_tile(k, k->v_ring, h, number, plan->v_width);
     state->acc[h] = mo_matmul(b, MO_NN, p, v, state->acc[h]);

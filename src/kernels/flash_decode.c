@@ -26,6 +26,7 @@
  * are exchanged while the next jobs run (decode_merge.c). */
 #include <math.h>
 
+#include "kernels/columns.h"
 #include "kernels/decode_kernel.h"
 #include "kernels/writers.h"
 
@@ -42,7 +43,7 @@ static mo_value *input(const decode_kernel *k, kernels_kernel *kernel,
 
 static mo_value *output(const decode_kernel *k, kernels_kernel *kernel,
                         const char *name, pfl_dtype dtype, mo_shape shape) {
-  kernels_output_add(kernel, name, dtype, shape);
+  kernels_output_add(kernel, name, dtype, shape)->pinned = true;
   return mo_operand(k->b, MO_HBM, kernels_element(dtype), shape);
 }
 
@@ -270,8 +271,7 @@ static void run_steps(const decode_kernel *k, mo_value *entries,
   room[0] = mo_add(b, step.k_number, scored);
   room[1] = mo_add(b, step.v_number, weighed);
   for (int64_t h = 0; h < heads; h++)
-    room[2 + h] =
-        mo_broadcast(b, mo_reduce(b, MO_MAX, step.next_m[h], 1), shape);
+    room[2 + h] = columns_make(b, mo_reduce(b, MO_MAX, step.next_m[h], 1));
   mo_end(b, carried_on);
 }
 

@@ -99,7 +99,7 @@ typedef struct kernels_tensor {
   int rank;
   int64_t shape[KERNELS_RANK_MAX];
   kernels_split split;
-  bool pinned;   /* input: stays in HBM, XLA may not bring it to VMEM */
+  bool pinned;   /* in HBM, XLA may not bring it to VMEM or make it there */
   bool internal; /* output: for the kernels after this one alone */
 } kernels_tensor;
 

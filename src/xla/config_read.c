@@ -121,6 +121,21 @@ static pfl_status read_color(const reader *r, const json_value *item,
               : raise_member(r, "color", "0 (HBM), 1 (VMEM) or 4 (SMEM)");
 }
 
+/* operand_index is an integer; shape_index a list of one, or not there where
+ * there is but one result. */
+static pfl_status read_index(const reader *r, const json_value *item,
+                             const char *name, int count, int64_t *out) {
+  if (strcmp(name, "shape_index"))
+    return read_integer(r, item, name, 0, count - 1, out);
+  const json_value *list = json_object_get(item, name);
+  *out = 0;
+  if (!list) return PFL_STATUS_OK;
+  if (list->type != JSON_ARRAY || list->length != 1 ||
+      !json_int64(json_first(list), out) || *out < 0 || *out >= count)
+    return raise_member(r, name, "a list of one number");
+  return PFL_STATUS_OK;
+}
+
 /* A list of {INDEX, color}, each index once. */
 static pfl_status read_colors(const reader *r, const json_value *config,
                               const char *name, const char *index_name,
@@ -134,7 +149,7 @@ static pfl_status read_colors(const reader *r, const json_value *config,
     strcat(strcat(members, index_name), " ");
     int64_t index;
     PFL_TRY(check_members(r, item, name, members));
-    PFL_TRY(read_integer(r, item, index_name, 0, count - 1, &index));
+    PFL_TRY(read_index(r, item, index_name, count, &index));
     if (out[index]) return raise_member(r, index_name, "in the list once");
     PFL_TRY(read_color(r, item, &out[index]));
   }

@@ -52,7 +52,7 @@ void xla_signature_of(const kernels_program *program,
 typedef struct lowered_call {
   base_text body;
   int operands[KERNELS_TENSORS_MAX];
-  xla_memory memories[KERNELS_TENSORS_MAX];
+  xla_memory memories[2][KERNELS_TENSORS_MAX]; /* of operands, of results */
   xla_tensor results[KERNELS_TENSORS_MAX];
 } lowered_call;
 
@@ -62,37 +62,45 @@ static xla_tensor type_of(const kernels_tensor *tensor) {
   return type;
 }
 
+static xla_memory memory_of(const kernels_tensor *tensor, bool *any_pinned) {
+  *any_pinned |= tensor->pinned;
+  return tensor->pinned ? XLA_MEMORY_HBM : XLA_MEMORY_DEFAULT;
+}
+
 static pfl_status lower_kernel(const kernels_program *program, int number,
                                const xla_signature *signature,
                                lowered_call *room, xla_call *out_call,
                                pfl_error *error) {
   const kernels_kernel *kernel = &program->kernels[number];
-  bool pinned = false;
+  bool pinned[2] = {false, false};
   for (int i = 0; i < kernel->input_count; i++) {
     const kernels_tensor *tensor = &kernel->inputs[i];
     int output = find_output(program, number, tensor->name);
     room->operands[i] = output < 0 ? find_argument(signature, tensor->name)
                                    : signature->argument_count + output;
-    room->memories[i] = tensor->pinned ? XLA_MEMORY_HBM : XLA_MEMORY_DEFAULT;
-    pinned |= tensor->pinned;
+    room->memories[0][i] = memory_of(tensor, &pinned[0]);
   }
-  for (int i = 0; i < kernel->output_count; i++)
+  for (int i = 0; i < kernel->output_count; i++) {
     room->results[i] = type_of(&kernel->outputs[i]);
+    room->memories[1][i] = memory_of(&kernel->outputs[i], &pinned[1]);
+  }
   PFL_TRY(mo_print(kernel->module, NULL, &room->body, error));
-  *out_call = (xla_call){.kernel_name = kernel->name,
-                         .body = room->body.bytes,
-                         .body_size = room->body.length,
-                         .operands = room->operands,
-                         .operand_count = kernel->input_count,
-                         .results = room->results,
-                         .result_count = kernel->output_count,
-                         .operand_memories = pinned ? room->memories : NULL,
-                         .cost = {kernel->flops, kernel->transcendentals,
-                                  kernel->bytes_accessed, kernel->remote_bytes},
-                         .vmem_limit_bytes = kernel->vmem_limit_bytes,
-                         .has_communication = kernel->communicates,
-                         .bounds_unchecked = kernel->bounds_unchecked,
-                         .side_effects = kernel->communicates};
+  *out_call =
+      (xla_call){.kernel_name = kernel->name,
+                 .body = room->body.bytes,
+                 .body_size = room->body.length,
+                 .operands = room->operands,
+                 .operand_count = kernel->input_count,
+                 .results = room->results,
+                 .result_count = kernel->output_count,
+                 .operand_memories = pinned[0] ? room->memories[0] : NULL,
+                 .result_memories = pinned[1] ? room->memories[1] : NULL,
+                 .cost = {kernel->flops, kernel->transcendentals,
+                          kernel->bytes_accessed, kernel->remote_bytes},
+                 .vmem_limit_bytes = kernel->vmem_limit_bytes,
+                 .has_communication = kernel->communicates,
+                 .bounds_unchecked = kernel->bounds_unchecked,
+                 .side_effects = kernel->communicates};
   return PFL_STATUS_OK;
 }
 

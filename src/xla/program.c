@@ -80,7 +80,13 @@ static void write_memories(json_writer *json, bool operands,
   for (int i = 0; i < count; i++) {
     if (memories[i] == XLA_MEMORY_DEFAULT) continue;
     json_begin_object(json, NULL);
-    json_write_int64(json, operands ? "operand_index" : "shape_index", i);
+    if (operands) {
+      json_write_int64(json, "operand_index", i);
+    } else if (count > 1) { /* its way in the tuple that they are then */
+      json_begin_array(json, "shape_index");
+      json_write_int64(json, NULL, i);
+      json_end(json);
+    }
     json_write_int64(json, "color", xla_memory_color(memories[i]));
     json_end(json);
   }
