@@ -4,7 +4,17 @@
 
 static int64_t padded(int64_t d) { return base_round_up(d, LANES); }
 
-static pfl_status check_problem(const attention_problem *p, pfl_error *error) {
+/* Tiles and unrolling beyond these are no plan but a mistake, which would take
+ * for ever to write out. */
+enum { BLOCK_MOST = 1 << 16, UNROLL_MOST = 64 };
+
+static pfl_status check_problem(const kernels_request *request,
+                                pfl_error *error) {
+  const attention_problem *p = request->problem;
+  if (p->softcap > 0 || request->segment_ids || request->sinks)
+    PFL_RAISE(error, UNIMPLEMENTED,
+              "the TPU forward kernel has no softcap, segment ids and sinks "
+              "yet");
   if (p->dtype != PFL_DTYPE_BF16 && p->dtype != PFL_DTYPE_F32)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "dtype is %s: the TPU kernels take bf16 and f32",
@@ -20,13 +30,18 @@ static pfl_status check_problem(const attention_problem *p, pfl_error *error) {
 
 static pfl_status check_tiles(const forward_plan *plan, pfl_error *error) {
   if (plan->block_q < LANES || plan->block_q % LANES || plan->block_k < LANES ||
-      plan->block_k % LANES)
+      plan->block_k % LANES || plan->block_q > BLOCK_MOST ||
+      plan->block_k > BLOCK_MOST)
     PFL_RAISE(error, INVALID_ARGUMENT,
-              "block_q is %lld, block_k %lld: each must be a multiple of %d",
-              (long long)plan->block_q, (long long)plan->block_k, LANES);
-  if (plan->unroll < 1 || plan->unroll & (plan->unroll - 1))
-    PFL_RAISE(error, INVALID_ARGUMENT, "unroll is %lld: must be a power of two",
-              (long long)plan->unroll);
+              "block_q is %lld, block_k %lld: each must be a multiple of %d, "
+              "at most %d",
+              (long long)plan->block_q, (long long)plan->block_k, LANES,
+              BLOCK_MOST);
+  if (plan->unroll < 1 || plan->unroll & (plan->unroll - 1) ||
+      plan->unroll > UNROLL_MOST)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "unroll is %lld: must be a power of two, at most %d",
+              (long long)plan->unroll, UNROLL_MOST);
   if (plan->tile < LANES || plan->tile % LANES || plan->block_q % plan->tile)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "tile is %lld: must be a multiple of %d that divides block_q",
@@ -49,7 +64,7 @@ pfl_status forward_plan_make(const kernels_request *request,
                              const kernels_chip *chip, forward_plan *out_plan,
                              pfl_error *error) {
   const attention_problem *p = request->problem;
-  PFL_TRY(check_problem(p, error));
+  PFL_TRY(check_problem(request, error));
   int64_t blocks = base_ceil_div(p->Sq, 1024);
   forward_plan plan = {
       .block_q = base_round_up(base_ceil_div(p->Sq, blocks), LANES),
