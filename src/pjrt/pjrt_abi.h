@@ -582,7 +582,7 @@ static_assert(sizeof(PJRT_NamedValue_Type) == 4, "enums are ints");
 static_assert(offsetof(PJRT_Api, PJRT_Error_Destroy) == 40, "16 + a version");
 static_assert(offsetof(PJRT_Api, PJRT_Client_Create) == 120, "slot 10");
 static_assert(offsetof(PJRT_Api, PJRT_Compile) == 752, "slot 89");
-static_assert(sizeof(PJRT_Api) == 816, "97 slots");
+static_assert(sizeof(PJRT_Api) == 1064, "128 slots");
 static_assert(PJRT_NamedValue_STRUCT_SIZE == 56, "");
 static_assert(offsetof(PJRT_NamedValue, int64_value) == 40, "");
 static_assert(PJRT_Program_STRUCT_SIZE == 48, "");

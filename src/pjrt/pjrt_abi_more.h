@@ -121,6 +121,12 @@ struct PJRT_Memory_Kind_Args {
   size_t kind_size; /* out */
 };
 
+struct PJRT_Memory_Kind_Id_Args {
+  PJRT_HEAD;
+  PJRT_Memory *memory;
+  int kind_id; /* out */
+};
+
 struct PJRT_Memory_DebugString_Args {
   PJRT_HEAD;
   PJRT_Memory *memory;
@@ -332,6 +338,7 @@ struct PJRT_TopologyDescription_Attributes_Args {
   X(Device_DefaultMemory_Args, memory)                               \
   X(Memory_Id_Args, id)                                              \
   X(Memory_Kind_Args, kind_size)                                     \
+  X(Memory_Kind_Id_Args, kind_id)                                    \
   X(Memory_DebugString_Args, debug_string_size)                      \
   X(Memory_ToString_Args, to_string_size)                            \
   X(Memory_AddressableByDevices_Args, num_devices)                   \
