@@ -29,6 +29,7 @@ LAYERS = {
     "bench": ["api", "schedule", "sim", "pjrt", "xla", "kernels", "mosaic",
               "cpu", "attention", "base"],
     "pflash-compiler": ["pjrt", "base"],       # programs/pflash-compiler
+    "pflash-sim": ["sim", "pjrt", "base"],     # programs/pflash-sim
     "pflash": ["bench", "pjrt", "xla", "kernels", "mosaic", "attention",
                "base"],                        # programs/pflash
 }

@@ -1,5 +1,5 @@
 /* libpflash_sim.so: the one symbol that a plugin has. */
-#include "sim/plugin.h"
+#include "sim/plugin_api.h"
 
 PFL_API const PJRT_Api *GetPjrtApi(void);
 

@@ -2,7 +2,7 @@
  * so. */
 #include <string.h>
 
-#include "sim/plugin.h"
+#include "sim/plugin_api.h"
 #include "sim/plugin_parts.h"
 
 #define MISSING_LIST(X)                               \

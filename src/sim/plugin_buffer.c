@@ -64,12 +64,6 @@ static void order_row_major(int rank, int64_t *out_order) {
   for (int i = 0; i < rank; i++) out_order[i] = rank - 1 - i;
 }
 
-void sim_dense_strides(const xla_tensor *tensor, int64_t *out_strides) {
-  int64_t order[XLA_RANK_MAX];
-  order_row_major(tensor->rank, order);
-  strides_in_order(tensor, order, out_strides);
-}
-
 /* Bytes from the first to the end of the last element; false if a stride is
  * negative or there are too many. */
 static bool measure_strides(const xla_tensor *tensor, const int64_t *strides,
@@ -125,12 +119,13 @@ static pfl_status check_layout(const PJRT_Buffer_MemoryLayout *layout,
   return PFL_STATUS_OK;
 }
 
-/* The strides that a layout of the host means; NULL is row-major. */
+/* The strides that a layout of the host means; NULL is the device's order. */
 static pfl_status read_layout(const PJRT_Buffer_MemoryLayout *layout,
-                              const xla_tensor *tensor, int64_t *out_strides,
+                              const PJRT_Buffer *buffer, int64_t *out_strides,
                               pfl_error *error) {
+  const xla_tensor *tensor = &buffer->tensor;
   int64_t order[XLA_RANK_MAX];
-  sim_dense_strides(tensor, out_strides);
+  strides_in_order(tensor, buffer->minor_to_major, out_strides);
   if (!layout) return PFL_STATUS_OK;
   PFL_TRY(check_layout(layout, error));
   if (layout->type == PJRT_Buffer_MemoryLayout_Type_Tiled) {
@@ -150,18 +145,17 @@ static pfl_status read_layout(const PJRT_Buffer_MemoryLayout *layout,
   return PFL_STATUS_OK;
 }
 
-/* A device has arrays row-major, and no other way. */
-static pfl_status check_device_layout(const PJRT_Buffer_MemoryLayout *layout,
-                                      const xla_tensor *tensor,
-                                      pfl_error *error) {
-  int64_t strides[XLA_RANK_MAX], dense[XLA_RANK_MAX];
-  PFL_TRY(read_layout(layout, tensor, strides, error));
-  sim_dense_strides(tensor, dense);
-  for (int i = 0; i < tensor->rank; i++)
-    if (strides[i] != dense[i] && tensor->shape[i] > 1)
-      PFL_RAISE(error, UNIMPLEMENTED,
-                "device_layout: a simulated device has row-major arrays only");
-  return PFL_STATUS_OK;
+/* The order of an array on the device; NULL is row-major. */
+static pfl_status read_device_layout(const PJRT_Buffer_MemoryLayout *layout,
+                                     int rank, int64_t *out_order,
+                                     pfl_error *error) {
+  order_row_major(rank, out_order);
+  if (!layout) return PFL_STATUS_OK;
+  PFL_TRY(check_layout(layout, error));
+  if (layout->type != PJRT_Buffer_MemoryLayout_Type_Tiled)
+    PFL_RAISE(error, UNIMPLEMENTED,
+              "device_layout has strides: must be of minor_to_major");
+  return read_order(&layout->tiled, rank, out_order, error);
 }
 
 /* ---- Copying ------------------------------------------------------------- */
@@ -179,9 +173,9 @@ static void copy_dimensions(const xla_tensor *tensor, int dimension, size_t run,
                     from + i * from_strides[dimension], from_strides);
 }
 
-void sim_copy_strided(const xla_tensor *tensor, char *to,
-                      const int64_t *to_strides, const char *from,
-                      const int64_t *from_strides) {
+static void copy_strided(const xla_tensor *tensor, char *to,
+                         const int64_t *to_strides, const char *from,
+                         const int64_t *from_strides) {
   int64_t run = (int64_t)pfl_dtype_size(tensor->dtype);
   int dimension = tensor->rank;
   for (int i = 0; i < tensor->rank; i++)
@@ -198,8 +192,8 @@ void sim_copy_strided(const xla_tensor *tensor, char *to,
 /* ---- Buffers ------------------------------------------------------------- */
 
 pfl_status sim_buffer_create(sim_storage *storage, const xla_tensor *tensor,
-                             PJRT_Event *ready, PJRT_Buffer **out_buffer,
-                             pfl_error *error) {
+                             const int64_t *minor_to_major, PJRT_Event *ready,
+                             PJRT_Buffer **out_buffer, pfl_error *error) {
   PJRT_Buffer *buffer = base_allocate(&sim_heap, sizeof *buffer);
   if (!buffer) PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory on the host");
   *buffer = (PJRT_Buffer){.client = storage->device->client,
@@ -207,7 +201,11 @@ pfl_status sim_buffer_create(sim_storage *storage, const xla_tensor *tensor,
                           .tensor = *tensor,
                           .ready = sim_event_keep(ready),
                           .storage = storage};
-  order_row_major(tensor->rank, buffer->minor_to_major);
+  if (minor_to_major)
+    memcpy(buffer->minor_to_major, minor_to_major,
+           (size_t)tensor->rank * sizeof *minor_to_major);
+  else
+    order_row_major(tensor->rank, buffer->minor_to_major);
   sim_client_keep(buffer->client);
   *out_buffer = buffer;
   return PFL_STATUS_OK;
@@ -251,16 +249,17 @@ typedef struct upload {
   sim_task task;
   xla_tensor tensor;
   const char *data;
-  int64_t strides[XLA_RANK_MAX];
+  int64_t strides[XLA_RANK_MAX]; /* of data */
+  int64_t order[XLA_RANK_MAX];   /* minor to major, on the device */
   sim_storage *storage;
   PJRT_Event *done;
 } upload;
 
 static void copy_in(const upload *job) {
-  int64_t dense[XLA_RANK_MAX];
-  sim_dense_strides(&job->tensor, dense);
-  sim_copy_strided(&job->tensor, job->storage->bytes, dense, job->data,
-                   job->strides);
+  int64_t strides[XLA_RANK_MAX];
+  strides_in_order(&job->tensor, job->order, strides);
+  copy_strided(&job->tensor, job->storage->bytes, strides, job->data,
+               job->strides);
 }
 
 static void run_upload(sim_task *task) {
@@ -292,8 +291,11 @@ static pfl_status describe_upload(
       args->host_buffer_semantics > PJRT_HostBufferSemantics_kMutableZeroCopy)
     PFL_RAISE(error, INVALID_ARGUMENT, "host_buffer_semantics is %d",
               (int)args->host_buffer_semantics);
-  PFL_TRY(check_device_layout(args->device_layout, &job->tensor, error));
-  sim_dense_strides(&job->tensor, job->strides);
+  int64_t row_major[XLA_RANK_MAX];
+  PFL_TRY(read_device_layout(args->device_layout, job->tensor.rank, job->order,
+                             error));
+  order_row_major(job->tensor.rank, row_major);
+  strides_in_order(&job->tensor, row_major, job->strides);
   if (args->num_byte_strides) {
     if (args->num_byte_strides != args->num_dims || !args->byte_strides)
       PFL_RAISE(error, INVALID_ARGUMENT,
@@ -316,8 +318,8 @@ static pfl_status begin_upload(PJRT_Device *device, upload *job,
   PFL_TRY(sim_storage_fill(job->storage, &job->tensor, error));
   job->done = sim_event_create();
   if (!job->done) PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory on the host");
-  return sim_buffer_create(job->storage, &job->tensor, job->done, out_buffer,
-                           error);
+  return sim_buffer_create(job->storage, &job->tensor, job->order, job->done,
+                           out_buffer, error);
 }
 
 /* What a job that did not come to be has so far. */
@@ -379,7 +381,8 @@ typedef struct download {
   sim_task task;
   xla_tensor tensor;
   char *data;
-  int64_t strides[XLA_RANK_MAX];
+  int64_t strides[XLA_RANK_MAX];        /* of data */
+  int64_t device_strides[XLA_RANK_MAX]; /* of the storage */
   sim_storage *storage;
   PJRT_Event *done;
 } download;
@@ -387,11 +390,9 @@ typedef struct download {
 static void run_download(sim_task *task) {
   download *job = (download *)task;
   pfl_error failure = job->storage->failure;
-  int64_t dense[XLA_RANK_MAX];
-  sim_dense_strides(&job->tensor, dense);
   if (!failure.status && job->storage->bytes)
-    sim_copy_strided(&job->tensor, job->data, job->strides, job->storage->bytes,
-                     dense);
+    copy_strided(&job->tensor, job->data, job->strides, job->storage->bytes,
+                 job->device_strides);
   sim_storage_release(job->storage);
   sim_event_end(job->done, failure.status, &failure);
   base_release(&sim_heap, job);
@@ -413,6 +414,7 @@ static pfl_status submit_download(const PJRT_Buffer *buffer,
                     .storage = storage,
                     .done = done};
   memcpy(job->strides, strides, sizeof job->strides);
+  strides_in_order(&job->tensor, buffer->minor_to_major, job->device_strides);
   pfl_status status = sim_client_submit(buffer->client, &job->task, error);
   if (status) {
     sim_event_release(done);
@@ -427,7 +429,7 @@ static pfl_status submit_download(const PJRT_Buffer *buffer,
 static pfl_status get(PJRT_Buffer_ToHostBuffer_Args *args, pfl_error *error) {
   const xla_tensor *tensor = &args->src->tensor;
   int64_t strides[XLA_RANK_MAX] = {0}, needed;
-  PFL_TRY(read_layout(args->host_layout, tensor, strides, error));
+  PFL_TRY(read_layout(args->host_layout, args->src, strides, error));
   if (!measure_strides(tensor, strides, &needed))
     PFL_RAISE(error, INVALID_ARGUMENT,
               "a host layout has a negative stride, or more bytes than there "

@@ -298,6 +298,13 @@ static pfl_status check_buffer(const execution *run, int chip, int i,
               "argument %d of chip %d has another element type or shape than "
               "the program's",
               i, chip);
+  for (int k = 0; k < buffer->tensor.rank; k++)
+    if (buffer->minor_to_major[k] != buffer->tensor.rank - 1 - k)
+      PFL_RAISE(
+          error, INVALID_ARGUMENT,
+          "argument %d of chip %d is not row-major: a program's arguments "
+          "are",
+          i, chip);
   return PFL_STATUS_OK;
 }
 
@@ -376,7 +383,7 @@ static pfl_status make_outputs(execution *run, PJRT_Buffer **const *lists,
       PFL_TRY(sim_storage_create(run->devices[chip], storage, error));
       PFL_TRY(sim_buffer_create(*storage,
                                 xla_value_type(program, program->outputs[i]),
-                                run->done[chip], &lists[chip][i], error));
+                                NULL, run->done[chip], &lists[chip][i], error));
       sim_storage_keep(*storage); /* the buffer has the first reference */
     }
   }

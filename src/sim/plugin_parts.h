@@ -213,7 +213,7 @@ PFL_NODISCARD pfl_status sim_client_submit(PJRT_Client *client, sim_task *task,
 
 /* ---- Storage ------------------------------------------------------------- */
 
-/* An array in the memory of a device, dense and row-major. The bytes, and
+/* An array in the memory of a device, dense. The bytes, and
  * whether it failed, are the worker's once a task has it. */
 typedef struct sim_storage {
   PJRT_Device *device;
@@ -254,27 +254,21 @@ struct PJRT_Buffer {
   PJRT_Client *client;
   PJRT_Device *device;
   xla_tensor tensor;
-  int64_t minor_to_major[XLA_RANK_MAX];
-  PJRT_Event *ready;    /* of whatever fills it */
+  int64_t minor_to_major[XLA_RANK_MAX]; /* of the storage */
+  PJRT_Event *ready;                    /* of whatever fills it */
   sim_storage *storage; /* NULL: deleted or donated; under the mutex */
 };
 
-/* Takes over `storage` and keeps `ready`. RESOURCE_EXHAUSTED. */
+/* Takes over `storage` and keeps `ready`. minor_to_major NULL is row-major.
+ * RESOURCE_EXHAUSTED; then the storage is still the caller's. */
 PFL_NODISCARD pfl_status sim_buffer_create(sim_storage *storage,
                                            const xla_tensor *tensor,
+                                           const int64_t *minor_to_major,
                                            PJRT_Event *ready,
                                            PJRT_Buffer **out_buffer,
                                            pfl_error *error);
 
 PJRT_Buffer_Type sim_buffer_type(pfl_dtype dtype);
-
-/* The strides in bytes of a dense, row-major array. */
-void sim_dense_strides(const xla_tensor *tensor, int64_t *out_strides);
-
-/* Copies an array between two places with strides of their own. */
-void sim_copy_strided(const xla_tensor *tensor, char *to,
-                      const int64_t *to_strides, const char *from,
-                      const int64_t *from_strides);
 
 /* ---- Executables --------------------------------------------------------- */
 

@@ -2,8 +2,8 @@
  * libpflash_sim.so exports as GetPjrtApi. docs/simulator.md describes it.
  *
  * Threads: every function may be called from any thread. */
-#ifndef PFL_SIM_PLUGIN_H
-#define PFL_SIM_PLUGIN_H
+#ifndef PFL_SIM_PLUGIN_API_H
+#define PFL_SIM_PLUGIN_API_H
 
 #include "pallas_flash/status.h"
 #include "pjrt/pjrt_abi.h"
