@@ -546,7 +546,6 @@ FAKE(Compile) {
   X(Plugin_Initialize)                         \
   X(Plugin_Attributes)                         \
   X(Event_IsReady)                             \
-  X(Event_Await)                               \
   X(Event_OnReady)                             \
   X(DeviceDescription_Id)                      \
   X(DeviceDescription_Attributes)              \
@@ -576,8 +575,10 @@ FAKE(Compile) {
   X(TopologyDescription_GetDeviceDescriptions) \
   X(Compile)
 
-/* These do what they are to do also when they are to fail. */
-#define DESTROYS(X)           \
+/* These do what they are to do also when they are to fail: no caller could go
+ * on from less. */
+#define ENDS(X)               \
+  X(Event_Await)              \
   X(Event_Destroy)            \
   X(Client_Destroy)           \
   X(Buffer_Destroy)           \
@@ -591,15 +592,16 @@ FAKE(Compile) {
         enter(#name, args->struct_size, PJRT_##name##_Args_STRUCT_SIZE); \
     return error ? error : name(args);                                   \
   }
-#define WRAP_DESTROY(name)                                               \
+#define WRAP_END(name)                                                   \
   static PJRT_Error *call_##name(PJRT_##name##_Args *args) {             \
     PJRT_Error *error =                                                  \
         enter(#name, args->struct_size, PJRT_##name##_Args_STRUCT_SIZE); \
-    name(args);                                                          \
-    return error;                                                        \
+    PJRT_Error *own = name(args);                                        \
+    if (error) unmake(own);                                              \
+    return error ? error : own;                                          \
   }
 CALLS(WRAP_CALL)
-DESTROYS(WRAP_DESTROY)
+ENDS(WRAP_END)
 
 static PJRT_Api table;
 
@@ -615,7 +617,7 @@ static void write_table(void) {
   FILL(Error_Message)
   FILL(Error_GetCode)
   CALLS(FILL)
-  DESTROYS(FILL)
+  ENDS(FILL)
 }
 
 static void read_orders(const char *text) {

@@ -1,6 +1,5 @@
 #include "pjrt/aot.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -31,9 +30,10 @@ pfl_status pjrt_topology_version(const pjrt_plugin *plugin,
   PJRT_TopologyDescription_PlatformVersion_Args args =
       PJRT_ARGS(TopologyDescription_PlatformVersion_Args, .topology = topology);
   PFL_TRY(PJRT_CALL(plugin, TopologyDescription_PlatformVersion, &args, error));
-  if (args.platform_version)
-    base_text_add(out_version, args.platform_version,
-                  args.platform_version_size);
+  if (!args.platform_version)
+    return pjrt_raise_nothing("TopologyDescription_PlatformVersion", "version",
+                              error);
+  base_text_add(out_version, args.platform_version, args.platform_version_size);
   return base_text_check(out_version, error);
 }
 
@@ -65,9 +65,11 @@ pfl_status pjrt_device_describe(const pjrt_plugin *plugin,
   size_t count = attributes.num_attributes;
   PFL_TRY(pjrt_named_values_check(values, count, error));
   info.id = id.id;
-  if (kind.device_kind)
-    snprintf(info.kind, sizeof info.kind, "%.*s", (int)kind.device_kind_size,
-             kind.device_kind);
+  if (!kind.device_kind)
+    return pjrt_raise_nothing("DeviceDescription_Kind", "kind", error);
+  size_t length = kind.device_kind_size;
+  if (length >= sizeof info.kind) length = sizeof info.kind - 1;
+  memcpy(info.kind, kind.device_kind, length);
   take_coordinates(pjrt_named_value_find(values, count, "coords"), &info);
   const PJRT_NamedValue *core =
       pjrt_named_value_find(values, count, "core_on_chip");

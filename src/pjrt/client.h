@@ -100,7 +100,8 @@ PFL_NODISCARD pfl_status pjrt_device_memory_get(const pjrt_client *client,
 
 /* Waits for what was begun and gives the event back, whatever comes of it.
  * There is no time limit: PJRT cannot call off what a device is at. Returns how
- * it ended. NULL is an event that is over. */
+ * it ended; also a plugin that fails to wait is taken to have ended. NULL is an
+ * event that is over. */
 PFL_NODISCARD pfl_status pjrt_event_await(const pjrt_client *client,
                                           PJRT_Event *event, pfl_error *error);
 

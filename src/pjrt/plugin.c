@@ -69,6 +69,23 @@ pfl_status pjrt_raise_nothing(const char *name, const char *what,
 
 /* ---- Loading ------------------------------------------------------------- */
 
+/* Without these, errors could not be told, nor what was made given back. */
+#define NEED(name) \
+  { #name, offsetof(PJRT_Api, PJRT_##name) }
+static const struct {
+  const char *name;
+  size_t offset;
+} needed[] = {NEED(Error_Destroy),
+              NEED(Error_Message),
+              NEED(Error_GetCode),
+              NEED(Event_Destroy),
+              NEED(Client_Destroy),
+              NEED(Buffer_Destroy),
+              NEED(Executable_Destroy),
+              NEED(LoadedExecutable_Destroy),
+              NEED(TopologyDescription_Destroy)};
+#undef NEED
+
 /* Reads nothing of the table before it is known to be there. */
 static pfl_status check_table(const PJRT_Api *api, const char *name,
                               pfl_error *error) {
@@ -88,12 +105,11 @@ static pfl_status check_table(const PJRT_Api *api, const char *name,
               "%.200s speaks PJRT %d.%d; needed is %d.%d or a newer %d.x", name,
               version->major_version, version->minor_version, PJRT_ABI_MAJOR,
               PJRT_ABI_MINOR_MIN, PJRT_ABI_MAJOR);
-  if (!pjrt_has(api, offsetof(PJRT_Api, PJRT_Error_Destroy)) ||
-      !pjrt_has(api, offsetof(PJRT_Api, PJRT_Error_Message)) ||
-      !pjrt_has(api, offsetof(PJRT_Api, PJRT_Error_GetCode)))
-    PFL_RAISE(error, FAILED_PRECONDITION,
-              "%.200s: its table of functions (%zu bytes) cannot tell errors",
-              name, api->struct_size);
+  for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+    if (!pjrt_has(api, needed[i].offset))
+      PFL_RAISE(error, FAILED_PRECONDITION,
+                "%.200s: its table of functions (%zu bytes) lacks PJRT_%s",
+                name, api->struct_size, needed[i].name);
   return PFL_STATUS_OK;
 }
 
