@@ -1,22 +1,19 @@
-/* A child process with which lines are exchanged over its stdin and stdout. */
+/* A process with which lines are exchanged over its stdin and stdout. */
 #ifndef PFL_BENCH_CHILD_H
 #define PFL_BENCH_CHILD_H
 
 #include <stdio.h>
-#include <sys/types.h>
 
-#include "base/status.h"
+#include "base/process.h"
 
 #define CHILD_LINE_MAX 65536
 
 typedef struct bench_child {
-  pid_t process;  /* 0: none */
-  int descriptor; /* of a socket: a dead reader is an error, not a signal */
-  size_t used;    /* bytes of `line` that are received */
+  base_process process;
+  size_t used; /* bytes of `line` that are received */
   char line[CHILD_LINE_MAX];
-  FILE *log; /* a file without a name, where its stderr goes */
+  FILE *log; /* a file without a name, where its stderr goes; NULL: no child */
 } bench_child;
-
 /* Runs command[0], looked for in PATH, with the further environment `settings`
  * ("NAME=value"); both lists end in NULL. NOT_FOUND: it cannot be run. */
 PFL_NODISCARD pfl_status child_start(bench_child *child,

@@ -100,7 +100,7 @@ pfl_status peer_start(const char *name, int32_t threads, const char *directory,
 
 const char *peer_title(const bench_peer *peer) { return peer->title; }
 
-pid_t peer_process(const bench_peer *peer) { return peer->child.process; }
+pid_t peer_process(const bench_peer *peer) { return peer->child.process.id; }
 
 /* ---- Questions and answers --------------------------------------------- */
 

@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/process.h"
 #include "pjrt/cache.h"
 #include "pjrt/place.h"
 #include "pjrt/plugin.h"
-#include "pjrt/process.h"
 
 enum { PATH_SIZE = 4096, OUTPUT_MOST = 1 << 30 };
 
@@ -78,18 +78,18 @@ static pfl_status run_compiler(const pjrt_compile_request *request,
                                const char *const *command, base_text *reply,
                                base_text *log, pfl_error *error) {
   char words[300];
-  pjrt_process process = {
+  base_run run = {
       .command = command,
       .input = request->module,
       .input_size = request->module_size,
       .seconds = request->seconds > 0 ? request->seconds : SECONDS_DEFAULT,
       .output_most = OUTPUT_MOST};
-  pjrt_process_end end;
-  pfl_status status = pjrt_process_run(&process, reply, log, &end, error);
+  base_process_end end = {.exit_code = -1};
+  pfl_status status = base_process_run(&run, reply, log, &end, error);
   if (status == PFL_STATUS_DEADLINE_EXCEEDED)
     PFL_RAISE(error, DEADLINE_EXCEEDED,
               "the TPU compiler gave no answer within %g seconds; it said: %s",
-              process.seconds, last_words(log, words, sizeof words));
+              run.seconds, last_words(log, words, sizeof words));
   PFL_TRY(status);
   if (pjrt_artifact_is_whole(reply->bytes, reply->length)) return PFL_STATUS_OK;
   if (end.signal)
