@@ -22,7 +22,7 @@ LAYERS = {
     "kernels": ["mosaic", "attention", "base"],
     "xla": ["kernels", "mosaic", "attention", "base"],
     "pjrt": ["base"],
-    "sim": ["pjrt", "xla", "mosaic", "base"],
+    "sim": ["pjrt", "xla", "mosaic", "cpu", "base"],
     "schedule": ["base"],
     "api": ["schedule", "sim", "pjrt", "xla", "kernels", "mosaic", "cpu",
             "attention", "base"],

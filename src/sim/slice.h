@@ -127,9 +127,14 @@ typedef struct sim_statistics {
   int64_t remote_dmas;  /* of these, to another chip */
   int64_t remote_bytes;
   int64_t signals, waits;
-  int64_t vmem_bytes; /* the largest of any chip, padded to tiles */
+  int64_t unwritten_bytes; /* of results, that nothing was stored to */
+  int64_t vmem_bytes;      /* the largest of any chip, padded to tiles */
   int64_t smem_bytes;
 } sim_statistics;
+
+/* "bounds: vector.load at attention.c:12, chip 0: ...", cut to `size`. Returns
+ * `text`. */
+const char *sim_hazard_text(const sim_hazard *hazard, char *text, size_t size);
 
 typedef struct sim_report {
   sim_statistics statistics;

@@ -1,0 +1,163 @@
+#include "sim/memory.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+
+/* ---- Bits ------------------------------------------------------------------
+ */
+
+/* Of word w, those that stand for bytes of [first, end). */
+static uint64_t mask_of(int64_t w, int64_t first, int64_t end) {
+  uint64_t mask = ~(uint64_t)0;
+  if (first > w * 64) mask &= ~(uint64_t)0 << (first - w * 64);
+  if (end < w * 64 + 64) mask &= ~(~(uint64_t)0 << (end - w * 64));
+  return mask;
+}
+
+bool sim_bits_all(const uint64_t *bits, int64_t first, int64_t end) {
+  for (int64_t w = first / 64; w * 64 < end; w++) {
+    uint64_t mask = mask_of(w, first, end);
+    if ((bits[w] & mask) != mask) return false;
+  }
+  return true;
+}
+
+int64_t sim_bits_count(const uint64_t *bits, int64_t first, int64_t end) {
+  int64_t count = 0;
+  for (int64_t w = first / 64; w * 64 < end; w++)
+    count += __builtin_popcountll(bits[w] & mask_of(w, first, end));
+  return count;
+}
+
+void sim_bits_put(uint64_t *bits, int64_t first, int64_t end, bool value) {
+  for (int64_t w = first / 64; w * 64 < end; w++) {
+    uint64_t mask = mask_of(w, first, end);
+    bits[w] = value ? bits[w] | mask : bits[w] & ~mask;
+  }
+}
+
+/* ---- Memories ---------------------------------------------------------------
+ */
+
+void sim_memory_forget(sim_chip *chip, sim_memory *memory) {
+  if (!memory->written) return;
+  int64_t bytes = memory->plan->bytes;
+  memset(memory->written, 0, (size_t)base_ceil_div(bytes, 64) * 8);
+  memory->unwritten = bytes;
+  memory->taint = 0;
+  /* NaN as a float, -1 as an integer */
+  if (chip->options->hostile) memset(memory->bytes, 0xff, (size_t)bytes);
+}
+
+void sim_memory_know(sim_memory *memory) { memory->unwritten = 0; }
+
+sim_view sim_memory_view(sim_memory *memory) {
+  const sim_memory_plan *plan = memory->plan;
+  sim_view view = {.memory = memory, .pack = 1, .element = plan->element};
+  sim_view_dense(&view, plan->rank, plan->shape);
+  return view;
+}
+
+bool sim_view_written(const sim_view *view) {
+  const sim_memory *memory = view->memory;
+  if (!memory->unwritten) return true;
+  sim_runs runs;
+  for (sim_runs_begin(&runs, view); runs.more; sim_runs_next(&runs))
+    if (!sim_bits_all(memory->written, runs.offset, runs.offset + runs.length))
+      return false;
+  return true;
+}
+
+/* A memory that is all written keeps no bits: `unwritten` says so. */
+static void put(sim_memory *memory, int64_t first, int64_t end, bool value) {
+  if (!memory->written) return;
+  if (!memory->unwritten) {
+    if (value) return;
+    sim_bits_put(memory->written, 0, memory->plan->bytes, true);
+  }
+  int64_t set = sim_bits_count(memory->written, first, end);
+  sim_bits_put(memory->written, first, end, value);
+  memory->unwritten += value ? set - (end - first) : set;
+}
+
+void sim_view_mark(const sim_view *view, bool written) {
+  if (written && !view->memory->unwritten) return;
+  sim_runs runs;
+  for (sim_runs_begin(&runs, view); runs.more; sim_runs_next(&runs))
+    put(view->memory, runs.offset, runs.offset + runs.length, written);
+}
+
+/* ---- Element by element
+ * ------------------------------------------------------ Slow; for what is
+ * tainted in part. */
+
+typedef struct walk {
+  int64_t at[SIM_RANK_MAX], offset, left;
+} walk;
+
+static walk walk_begin(const sim_view *view) {
+  return (walk){.offset = view->offset, .left = sim_view_count(view)};
+}
+
+static void walk_next(walk *w, const sim_view *view) {
+  w->left--;
+  for (int i = view->rank - 1; i >= 0; i--) {
+    w->offset += view->strides[i];
+    if (++w->at[i] < view->sizes[i]) return;
+    w->offset -= w->at[i] * view->strides[i];
+    w->at[i] = 0;
+  }
+}
+
+void sim_view_read_taint(const sim_view *view, uint8_t *tainted) {
+  const sim_memory *memory = view->memory;
+  int unit = sim_view_unit(view);
+  for (walk w = walk_begin(view); w.left; walk_next(&w, view)) {
+    bool all = true;
+    for (int p = 0; p < view->pack; p++) {
+      int64_t at = w.offset + p * view->pack_stride;
+      all = all && sim_bits_all(memory->written, at, at + unit);
+    }
+    *tainted++ = !all;
+  }
+}
+
+void sim_view_write_taint(const sim_view *view, const uint8_t *tainted) {
+  int unit = sim_view_unit(view);
+  for (walk w = walk_begin(view); w.left; walk_next(&w, view)) {
+    for (int p = 0; p < view->pack; p++) {
+      int64_t at = w.offset + p * view->pack_stride;
+      put(view->memory, at, at + unit, !*tainted);
+    }
+    tainted++;
+  }
+}
+
+static void transfer_marks(const sim_view *to, const sim_view *from) {
+  if (sim_view_written(from)) {
+    sim_view_mark(to, true);
+    return;
+  }
+  const uint64_t *bits = from->memory->written;
+  int unit = sim_view_unit(from);
+  walk w = walk_begin(from), v = walk_begin(to);
+  for (; w.left; walk_next(&w, from), walk_next(&v, to))
+    put(to->memory, v.offset, v.offset + unit,
+        sim_bits_all(bits, w.offset, w.offset + unit));
+  to->memory->taint = from->memory->taint;
+}
+
+void sim_view_transfer(const sim_view *to, const sim_view *from) {
+  int unit = sim_view_unit(from);
+  sim_copy copy = {.rank = from->rank};
+  for (int i = 0; i < from->rank; i++) {
+    copy.sizes[i] = from->sizes[i];
+    copy.to[i] = to->strides[i] / unit;
+    copy.from[i] = from->strides[i] / unit;
+  }
+  sim_copy_merge(&copy);
+  sim_copy_run(&copy, to->memory->bytes + to->offset,
+               from->memory->bytes + from->offset, unit);
+  transfer_marks(to, from);
+}

@@ -1,0 +1,35 @@
+/* What is known about the bytes of a chip's memories: whether they were ever
+ * written, and which DMAs are at work on them. */
+#ifndef PFL_SIM_MEMORY_H
+#define PFL_SIM_MEMORY_H
+
+#include "sim/chip.h"
+
+/* Nothing of it is written any more; hostile chips poison it. */
+void sim_memory_forget(sim_chip *chip, sim_memory *memory);
+/* All of it is. */
+void sim_memory_know(sim_memory *memory);
+
+/* All of a memory, as its plan has it. */
+sim_view sim_memory_view(sim_memory *memory);
+
+/* Whether every byte of a view is written. */
+bool sim_view_written(const sim_view *view);
+/* Makes them all written, or none. */
+void sim_view_mark(const sim_view *view, bool written);
+
+/* The same for a vector's elements, a byte each in `tainted`: reads which are
+ * not written, or marks those that are not tainted. */
+void sim_view_read_taint(const sim_view *view, uint8_t *tainted);
+void sim_view_write_taint(const sim_view *view, const uint8_t *tainted);
+
+/* Copies the bytes of one view to another of its shape and element, what is
+ * known of them included. */
+void sim_view_transfer(const sim_view *to, const sim_view *from);
+
+/* The bits of bytes [first, end): all set; set them; clear them. */
+bool sim_bits_all(const uint64_t *bits, int64_t first, int64_t end);
+int64_t sim_bits_count(const uint64_t *bits, int64_t first, int64_t end);
+void sim_bits_put(uint64_t *bits, int64_t first, int64_t end, bool value);
+
+#endif

@@ -1,0 +1,594 @@
+/* Elementwise ops: arithmetic, comparisons, selections, casts, mathematics. A
+ * scalar is a vector of one element that lies in a register. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "sim/build.h"
+#include "sim/chip.h"
+#include "sim/taint.h"
+
+enum { STRIP = 512, CHAIN_MAX = 5 };
+
+/* out = last(...first(in)): elements are widened, worked on and narrowed strip
+ * by strip. */
+typedef struct chain {
+  sim_slot out, in;
+  int32_t count, in_bytes, out_bytes;
+  sim_unary_fn *steps[CHAIN_MAX];
+} chain;
+
+typedef struct binary {
+  sim_slot out, a, b;
+  sim_binary_fn *loop;
+  sim_unary_fn *widen, *narrow; /* NULL: not needed */
+  int32_t in_bytes, out_bytes;
+} binary;
+
+typedef struct selection {
+  sim_slot out, mask, a, b;
+  int32_t bytes;
+} selection;
+
+static int64_t count_of(sim_slot slot) {
+  return slot.kind == SIM_VECTOR ? slot.count : 1;
+}
+
+/* Brings what a loop left in a register to a register's form. */
+static void settle(sim_chip *chip, sim_slot out) {
+  if (out.kind == SIM_VECTOR) return;
+  sim_scalar *s = &chip->scalars[out.index];
+  switch (out.element) {
+    case MO_I1: s->i = s->bytes[0] & 1; break;
+    case MO_I8: s->i = (int8_t)s->bytes[0]; break;
+    case MO_I16: s->i = (int16_t)(uint16_t)s->i; break;
+    case MO_I32:
+    case MO_SI32: s->i = (int32_t)(uint32_t)s->i; break;
+    default: break;
+  }
+}
+
+/* ---- One operand -----------------------------------------------------------
+ */
+
+static const sim_inst *run_chain(sim_chip *chip, const sim_inst *inst) {
+  const chain *x = inst->data;
+  char *out = sim_data(chip, x->out);
+  const char *in = sim_data(chip, x->in);
+  int64_t count = count_of(x->out);
+  if (x->count == 0) memmove(out, in, (size_t)(count * x->out_bytes));
+  if (x->count == 1) x->steps[0](out, in, count);
+  for (int64_t i = 0; x->count > 1 && i < count; i += STRIP) {
+    uint32_t strips[2][STRIP];
+    int64_t n = base_min(STRIP, count - i);
+    const void *from = in + i * x->in_bytes;
+    for (int s = 0; s < x->count; s++) {
+      void *to = s == x->count - 1 ? (void *)(out + i * x->out_bytes)
+                                   : (void *)strips[s & 1];
+      x->steps[s](to, from, n);
+      from = to;
+    }
+  }
+  settle(chip, x->out);
+  sim_taint_elements(chip, x->out, 1, &x->in);
+  return inst + 1;
+}
+
+/* ---- Two operands ----------------------------------------------------------
+ */
+
+static int steps_of(sim_slot a, sim_slot b) {
+  return (sim_step(a) ? SIM_STEP_A : 0) | (sim_step(b) ? SIM_STEP_B : 0);
+}
+
+static const sim_inst *run_binary(sim_chip *chip, const sim_inst *inst) {
+  const binary *x = inst->data;
+  x->loop(sim_data(chip, x->out), sim_data(chip, x->a), sim_data(chip, x->b),
+          count_of(x->out), steps_of(x->a, x->b));
+  settle(chip, x->out);
+  sim_taint_elements(chip, x->out, 2, &x->a);
+  return inst + 1;
+}
+
+static const sim_inst *run_binary_strips(sim_chip *chip, const sim_inst *inst) {
+  const binary *x = inst->data;
+  uint32_t a[STRIP], b[STRIP], to[STRIP];
+  char *out = sim_data(chip, x->out);
+  const char *in[2] = {sim_data(chip, x->a), sim_data(chip, x->b)};
+  int64_t count = count_of(x->out);
+  int steps = steps_of(x->a, x->b);
+  for (int64_t i = 0; i < count; i += STRIP) {
+    int64_t n = base_min(STRIP, count - i);
+    const char *p = in[0] + (steps & SIM_STEP_A ? i * x->in_bytes : 0);
+    const char *q = in[1] + (steps & SIM_STEP_B ? i * x->in_bytes : 0);
+    if (x->widen) {
+      x->widen(a, p, steps & SIM_STEP_A ? n : 1);
+      x->widen(b, q, steps & SIM_STEP_B ? n : 1);
+      p = (const char *)a;
+      q = (const char *)b;
+    }
+    char *o = out + i * x->out_bytes;
+    x->loop(x->narrow ? (void *)to : o, p, q, n, steps);
+    if (x->narrow) x->narrow(o, to, n);
+  }
+  settle(chip, x->out);
+  sim_taint_elements(chip, x->out, 2, &x->a);
+  return inst + 1;
+}
+
+/* ---- Scalar integers --------------------------------------------------------
+ * In registers of 64 bits, whatever their width. */
+
+typedef struct integers {
+  sim_slot out, a, b;
+  mo_op_id id;
+  int32_t predicate;
+  int32_t bits;
+} integers;
+
+static int64_t wrap(int64_t x, int bits) {
+  if (bits == 64) return x;
+  if (bits == 1) return x & 1;
+  return (int64_t)((uint64_t)x << (64 - bits)) >> (64 - bits);
+}
+
+static uint64_t unsign(int64_t x, int bits) {
+  return bits == 64 ? (uint64_t)x : (uint64_t)x & ((1ull << bits) - 1);
+}
+
+static int64_t divide(const integers *x, int64_t a, int64_t b) {
+  uint64_t u = unsign(a, x->bits), v = unsign(b, x->bits);
+  switch (x->id) {
+    case MO_ARITH_DIVSI: return b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b;
+    case MO_ARITH_REMSI: return b == -1 ? 0 : a % b;
+    case MO_ARITH_DIVUI: return (int64_t)(u / v);
+    default: return (int64_t)(u % v);
+  }
+}
+
+static int64_t shift(const integers *x, int64_t a, int64_t b) {
+  uint64_t by = unsign(b, x->bits);
+  if (by >= (uint64_t)x->bits) return x->id == MO_ARITH_SHRSI && a < 0 ? -1 : 0;
+  switch (x->id) {
+    case MO_ARITH_SHLI: return (int64_t)((uint64_t)a << by);
+    case MO_ARITH_SHRSI: return a >> by;
+    default: return (int64_t)(unsign(a, x->bits) >> by);
+  }
+}
+
+static bool compare(const integers *x, int64_t a, int64_t b) {
+  uint64_t u = unsign(a, x->bits), v = unsign(b, x->bits);
+  switch (x->predicate) {
+    case 0: return a == b;
+    case 1: return a != b;
+    case 2: return a < b;
+    case 3: return a <= b;
+    case 4: return a > b;
+    case 5: return a >= b;
+    case 6: return u < v;
+    case 7: return u <= v;
+    case 8: return u > v;
+    default: return u >= v;
+  }
+}
+
+static int64_t combine(const integers *x, int64_t a, int64_t b) {
+  switch (x->id) {
+    case MO_ARITH_ADDI: return (int64_t)((uint64_t)a + (uint64_t)b);
+    case MO_ARITH_SUBI: return (int64_t)((uint64_t)a - (uint64_t)b);
+    case MO_ARITH_MULI: return (int64_t)((uint64_t)a * (uint64_t)b);
+    case MO_ARITH_MAXSI: return a > b ? a : b;
+    case MO_ARITH_MINSI: return a < b ? a : b;
+    case MO_ARITH_ANDI: return a & b;
+    case MO_ARITH_ORI: return a | b;
+    case MO_ARITH_XORI: return a ^ b;
+    case MO_ARITH_CMPI: return compare(x, a, b);
+    case MO_ARITH_SHLI:
+    case MO_ARITH_SHRSI:
+    case MO_ARITH_SHRUI: return shift(x, a, b);
+    default: return divide(x, a, b);
+  }
+}
+
+static const sim_inst *run_integers(sim_chip *chip, const sim_inst *inst) {
+  const integers *x = inst->data;
+  sim_scalar a = chip->scalars[x->a.index], b = chip->scalars[x->b.index];
+  sim_scalar *out = &chip->scalars[x->out.index];
+  bool divides = x->id == MO_ARITH_DIVSI || x->id == MO_ARITH_DIVUI ||
+                 x->id == MO_ARITH_REMSI || x->id == MO_ARITH_REMUI;
+  out->taint = a.taint ? a.taint : b.taint;
+  if (divides && b.i == 0) {
+    sim_hazard_add(chip, SIM_HAZARD_DIVISION, inst->site, "%lld by zero",
+                   (long long)a.i);
+    out->i = -1;
+    return inst + 1;
+  }
+  int64_t result = combine(x, a.i, b.i);
+  out->i = x->id == MO_ARITH_CMPI ? result : wrap(result, x->bits);
+  return inst + 1;
+}
+
+/* ---- Selection -------------------------------------------------------------
+ */
+
+static void taint_selection(sim_chip *chip, const selection *x) {
+  uint32_t mask = sim_taint(chip, x->mask), a = sim_taint(chip, x->a),
+           b = sim_taint(chip, x->b);
+  if (!(mask | a | b)) {
+    sim_set_taint(chip, x->out, 0);
+    return;
+  }
+  if (mask) { /* what was chosen says what was not written */
+    sim_taint_elements(chip, x->out, 3, &x->mask);
+    return;
+  }
+  const uint8_t *chosen = sim_data(chip, x->mask);
+  if (x->mask.kind != SIM_VECTOR || x->out.kind != SIM_VECTOR) {
+    sim_taint_elements(chip, x->out, 1, chosen[0] ? &x->a : &x->b);
+    return;
+  }
+  uint8_t *to = chip->shadows[x->out.index];
+  for (int64_t i = 0; i < x->out.count; i++) {
+    sim_slot from = chosen[i] ? x->a : x->b;
+    uint32_t taint = chosen[i] ? a : b;
+    to[i] = taint && (from.kind != SIM_VECTOR || chip->shadows[from.index][i]);
+  }
+  sim_set_taint(chip, x->out, a ? a : b);
+}
+
+static const sim_inst *run_selection(sim_chip *chip, const sim_inst *inst) {
+  const selection *x = inst->data;
+  void *out = sim_data(chip, x->out);
+  const void *a = sim_data(chip, x->a), *b = sim_data(chip, x->b);
+  const uint8_t *mask = sim_data(chip, x->mask);
+  int steps = steps_of(x->a, x->b);
+  taint_selection(chip, x);
+  if (x->out.kind != SIM_VECTOR)
+    chip->scalars[x->out.index].i = ((const sim_scalar *)(mask[0] ? a : b))->i;
+  else if (x->bytes == 4)
+    chip->lanes->select4(out, mask, a, b, x->out.count, steps);
+  else if (x->bytes == 2)
+    chip->lanes->select2(out, mask, a, b, x->out.count, steps);
+  else
+    chip->lanes->select1(out, mask, a, b, x->out.count, steps);
+  return inst + 1;
+}
+
+/* One condition for whole vectors, which were made so. */
+static const sim_inst *run_choice(sim_chip *chip, const sim_inst *inst) {
+  const selection *x = inst->data;
+  taint_selection(chip, x);
+  const uint8_t *mask = sim_data(chip, x->mask);
+  memcpy(sim_data(chip, x->out), sim_data(chip, mask[0] ? x->a : x->b),
+         (size_t)(x->out.count * x->bytes));
+  return inst + 1;
+}
+
+/* ---- Fill -------------------------------------------------------------------
+ */
+
+typedef struct fill {
+  sim_slot out, in;
+  int32_t bytes;
+} fill;
+
+static const sim_inst *run_fill(sim_chip *chip, const sim_inst *inst) {
+  const fill *x = inst->data;
+  sim_copy copy = {1, {x->out.count}, {1}, {0}};
+  sim_copy_run(&copy, sim_data(chip, x->out), sim_data(chip, x->in), x->bytes);
+  uint32_t taint = sim_taint(chip, x->in);
+  if (taint)
+    sim_taint_all(chip, x->out, taint);
+  else
+    sim_set_taint(chip, x->out, 0);
+  return inst + 1;
+}
+
+void sim_bind_fill(sim_build *b, const mo_op *op, sim_slot to, sim_slot from) {
+  fill x = {to, from, sim_element_bytes(to.element)};
+  sim_emit(b, op, run_fill, &x);
+}
+
+/* ---- Binding ----------------------------------------------------------------
+ */
+
+static bool is_integer(int element) {
+  return mo_element_family((mo_element)element) == MO_FAMILY_INTEGER;
+}
+
+/* To 32 bits. False if there is no such element. */
+static bool widener(const sim_lanes *l, int element, bool sign,
+                    sim_unary_fn **out) {
+  *out = NULL;
+  switch (element) {
+    case MO_F32:
+    case MO_I32:
+    case MO_SI32: return true;
+    case MO_BF16: *out = l->bf16_to_f32; return true;
+    case MO_F16: *out = l->f16_to_f32; return true;
+    case MO_I1: *out = l->u8_to_i32; return true;
+    case MO_I8: *out = sign ? l->i8_to_i32 : l->u8_to_i32; return true;
+    case MO_I16: *out = sign ? l->i16_to_i32 : l->u16_to_i32; return true;
+    default: return false;
+  }
+}
+
+static sim_unary_fn *narrower(const sim_lanes *l, int element) {
+  switch (element) {
+    case MO_BF16: return l->f32_to_bf16;
+    case MO_F16: return l->f32_to_f16;
+    case MO_I1: return l->i32_to_i1;
+    case MO_I8: return l->i32_to_i8;
+    case MO_I16: return l->i32_to_i16;
+    default: return NULL;
+  }
+}
+
+static sim_binary_fn *binary_of(const sim_lanes *l, mo_op_id id,
+                                int64_t predicate) {
+  switch (id) {
+#define CASE(ID, name) \
+  case MO_##ID: return l->name;
+    CASE(ARITH_ADDF, addf)
+    CASE(ARITH_SUBF, subf)
+    CASE(ARITH_MULF, mulf)
+    CASE(ARITH_DIVF, divf)
+    CASE(ARITH_REMF, remf)
+    CASE(ARITH_MAXIMUMF, maximumf)
+    CASE(ARITH_MINIMUMF, minimumf)
+    CASE(MATH_POWF, powf)
+    CASE(ARITH_ADDI, addi)
+    CASE(ARITH_SUBI, subi)
+    CASE(ARITH_MULI, muli)
+    CASE(ARITH_DIVSI, divsi)
+    CASE(ARITH_DIVUI, divui)
+    CASE(ARITH_REMSI, remsi)
+    CASE(ARITH_REMUI, remui)
+    CASE(ARITH_MAXSI, maxsi)
+    CASE(ARITH_MINSI, minsi)
+    CASE(ARITH_ANDI, andi)
+    CASE(ARITH_ORI, ori)
+    CASE(ARITH_XORI, xori)
+    CASE(ARITH_SHLI, shli)
+    CASE(ARITH_SHRSI, shrsi)
+    CASE(ARITH_SHRUI, shrui)
+    CASE(ARITH_CMPF, cmpf[predicate])
+    CASE(ARITH_CMPI, cmpi[predicate])
+#undef CASE
+    default: return NULL;
+  }
+}
+
+static sim_unary_fn *unary_of(const sim_lanes *l, const mo_op *op) {
+  const mo_attr *approx = mo_op_get(op, "approx");
+  switch (op->info->id) {
+#define CASE(ID, name) \
+  case MO_##ID: return l->name;
+    CASE(ARITH_NEGF, negf)
+    CASE(MATH_EXP, exp)
+    CASE(MATH_EXP2, exp2)
+    CASE(MATH_LOG, log)
+    CASE(MATH_LOG2, log2)
+    CASE(MATH_LOG1P, log1p)
+    CASE(MATH_TANH, tanh)
+    CASE(MATH_SQRT, sqrt)
+    CASE(MATH_RSQRT, rsqrt)
+    CASE(MATH_ABSF, absf)
+    CASE(MATH_ABSI, absi)
+    CASE(MATH_SIN, sin)
+    CASE(MATH_COS, cos)
+    CASE(MATH_ERF, erf)
+    CASE(MATH_FLOOR, floor)
+    CASE(MATH_CEIL, ceil)
+    CASE(MATH_ROUND, round)
+    CASE(MATH_ROUNDEVEN, roundeven)
+    CASE(MATH_CTPOP, ctpop)
+    CASE(MATH_CTLZ, ctlz)
+    CASE(TPU_LOGISTIC, logistic)
+    CASE(TPU_WEIRD, weird)
+#undef CASE
+    case MO_TPU_RECIPROCAL:
+      return approx && approx->integer ? l->reciprocal_approx : l->reciprocal;
+    default: return NULL;
+  }
+}
+
+/* The result of an elementwise op: a register if all operands are in some. */
+static sim_slot define(sim_build *b, const mo_value *value, int count,
+                       const sim_slot *in) {
+  sim_slot over = in[0];
+  bool one = true;
+  for (int i = 0; i < count; i++) {
+    if (in[i].kind != SIM_VECTOR) continue;
+    if (one) over = in[i];
+    one = false;
+  }
+  return one ? sim_define_splat(b, value) : sim_define_over(b, value, over);
+}
+
+static pfl_status no_element(sim_build *b, const mo_op *op, int element) {
+  return sim_unknown(b, op, "elements of %s here",
+                     mo_element_name((mo_element)element));
+}
+
+static pfl_status bind_chain(sim_build *b, const mo_op *op, chain *x) {
+  x->out = define(b, op->results[0], 1, &x->in);
+  x->in_bytes = sim_element_bytes(x->in.element);
+  x->out_bytes = sim_element_bytes(x->out.element);
+  sim_emit(b, op, run_chain, x);
+  return PFL_STATUS_OK;
+}
+
+static void add_step(chain *x, sim_unary_fn *step) {
+  if (step) x->steps[x->count++] = step;
+}
+
+static pfl_status bind_unary(sim_build *b, const mo_op *op,
+                             sim_unary_fn *loop) {
+  const sim_lanes *l = sim_lanes_best();
+  chain x = {.in = sim_use(b, op->operands[0])};
+  sim_unary_fn *widen;
+  bool narrow = op->info->id != MO_TPU_WEIRD;
+  /* a narrow integer counts its bits, no more */
+  bool sign = op->info->id == MO_MATH_ABSI;
+  if (!widener(l, x.in.element, sign, &widen) ||
+      (widen && op->info->id == MO_MATH_CTLZ))
+    return no_element(b, op, x.in.element);
+  add_step(&x, widen);
+  add_step(&x, loop);
+  if (narrow) add_step(&x, narrower(l, x.in.element));
+  return bind_chain(b, op, &x);
+}
+
+static pfl_status bind_integers(sim_build *b, const mo_op *op) {
+  const mo_attr *predicate = mo_op_get(op, "predicate");
+  integers x = {.a = sim_use(b, op->operands[0]),
+                .b = sim_use(b, op->operands[1]),
+                .id = op->info->id};
+  x.bits = mo_element_bits((mo_element)x.a.element);
+  if (predicate) x.predicate = (int32_t)predicate->integer;
+  x.out = sim_define_splat(b, op->results[0]);
+  sim_emit(b, op, run_integers, &x);
+  return PFL_STATUS_OK;
+}
+
+static bool is_unsigned(const mo_op *op, int64_t predicate) {
+  mo_op_id id = op->info->id;
+  return id == MO_ARITH_DIVUI || id == MO_ARITH_REMUI || id == MO_ARITH_SHRUI ||
+         (id == MO_ARITH_CMPI && predicate >= 6);
+}
+
+static pfl_status bind_binary(sim_build *b, const mo_op *op) {
+  const sim_lanes *l = sim_lanes_best();
+  const mo_attr *attr = mo_op_get(op, "predicate");
+  int64_t predicate = attr ? attr->integer : 0;
+  binary x = {.a = sim_use(b, op->operands[0]),
+              .b = sim_use(b, op->operands[1]),
+              .loop = binary_of(l, op->info->id, predicate)};
+  bool compares = op->info->rule == MO_KIND_COMPARE;
+  if (!widener(l, x.a.element, !is_unsigned(op, predicate), &x.widen))
+    return no_element(b, op, x.a.element);
+  if (!compares) x.narrow = narrower(l, x.a.element);
+  sim_slot in[2] = {x.a, x.b};
+  /* a result of another width must not lie over an operand */
+  x.out = compares && (x.a.kind == SIM_VECTOR || x.b.kind == SIM_VECTOR)
+              ? sim_define(b, op->results[0])
+              : define(b, op->results[0], 2, in);
+  x.in_bytes = sim_element_bytes(x.a.element);
+  x.out_bytes = sim_element_bytes(x.out.element);
+  sim_emit(b, op, x.widen || x.narrow ? run_binary_strips : run_binary, &x);
+  return PFL_STATUS_OK;
+}
+
+static pfl_status bind_selection(sim_build *b, const mo_op *op) {
+  selection x = {.mask = sim_use(b, op->operands[0])};
+  bool vector = op->results[0]->type->kind == MO_TYPE_VECTOR;
+  if (op->results[0]->type->kind == MO_TYPE_MEMREF)
+    return sim_unknown(b, op, "a choice between references");
+  if (vector && x.mask.kind != SIM_VECTOR) {
+    x.a = sim_use_vector(b, op->operands[1]);
+    x.b = sim_use_vector(b, op->operands[2]);
+    x.out = sim_define(b, op->results[0]);
+    x.bytes = sim_element_bytes(x.out.element);
+    sim_emit(b, op, run_choice, &x);
+    return PFL_STATUS_OK;
+  }
+  x.a = sim_use(b, op->operands[1]);
+  x.b = sim_use(b, op->operands[2]);
+  x.out = vector ? sim_define(b, op->results[0])
+                 : sim_define_splat(b, op->results[0]);
+  x.bytes = sim_element_bytes(x.out.element);
+  sim_emit(b, op, run_selection, &x);
+  return PFL_STATUS_OK;
+}
+
+/* ---- Casts ------------------------------------------------------------------
+ */
+
+static bool rounds_to_nearest(const mo_op *op) {
+  int length;
+  const char *mode = mo_attr_word(mo_op_get(op, "rounding_mode"),
+                                  "tpu.rounding_mode", &length);
+  return mode && length == 15 && !strncmp(mode, "to_nearest_even", 15);
+}
+
+static void add_to_integer(chain *x, const sim_lanes *l, const mo_op *op,
+                           int to) {
+  if (op->info->id == MO_ARITH_FPTOUI) {
+    add_step(x, l->f32_to_u32);
+  } else {
+    if (rounds_to_nearest(op)) add_step(x, l->roundeven);
+    add_step(x, l->f32_to_i32);
+    if (to == MO_I8) add_step(x, l->clamp8);
+    if (to == MO_I16) add_step(x, l->clamp16);
+  }
+  add_step(x, narrower(l, to));
+}
+
+static pfl_status bind_cast(sim_build *b, const mo_op *op) {
+  const sim_lanes *l = sim_lanes_best();
+  mo_op_id id = op->info->id;
+  int from = op->operands[0]->type->element, to = op->results[0]->type->element;
+  chain x = {.in = sim_use(b, op->operands[0])};
+  bool sign = id != MO_ARITH_EXTUI && id != MO_ARITH_UITOFP;
+  bool index = from == MO_INDEX || to == MO_INDEX;
+  sim_unary_fn *widen, *unused;
+  if (index && op->results[0]->type->kind == MO_TYPE_SCALAR) {
+    if (!is_integer(from) || !is_integer(to)) return no_element(b, op, to);
+    return bind_chain(b, op, &x); /* registers are of 64 bits anyway */
+  }
+  if (id == MO_ARITH_BITCAST) {
+    if (x.in.kind == SIM_VECTOR) {
+      x.in.element = (uint8_t)to;
+      sim_define_as(b, op->results[0], x.in);
+      return PFL_STATUS_OK;
+    }
+    return bind_chain(b, op, &x);
+  }
+  if (!widener(l, from, sign, &widen) || !widener(l, to, true, &unused))
+    return no_element(b, op, widener(l, from, sign, &widen) ? to : from);
+  add_step(&x, widen);
+  if (from == MO_I1 && sign) add_step(&x, l->negi);
+  if (is_integer(from) && is_integer(to))
+    add_step(&x, narrower(l, to));
+  else if (is_integer(to))
+    add_to_integer(&x, l, op, to);
+  else {
+    if (is_integer(from))
+      add_step(&x, sign || from != MO_I32 ? l->i32_to_f32 : l->u32_to_f32);
+    add_step(&x, narrower(l, to));
+  }
+  return bind_chain(b, op, &x);
+}
+
+pfl_status sim_bind_elementwise(sim_build *b, const mo_op *op) {
+  const sim_lanes *l = sim_lanes_best();
+  if (op->info->id == MO_ARITH_SELECT) return bind_selection(b, op);
+  sim_unary_fn *unary = unary_of(l, op);
+  if (unary) return bind_unary(b, op, unary);
+  if (op->info->rule == MO_KIND_CAST) return bind_cast(b, op);
+  sim_slot lhs = b->slots[op->operands[0]->id];
+  sim_slot rhs = b->slots[op->operands[1]->id];
+  if (is_integer(lhs.element) && !sim_step(lhs) && !sim_step(rhs))
+    return bind_integers(b, op);
+  return bind_binary(b, op);
+}
+
+/* ---- Constants
+ * --------------------------------------------------------------- */
+
+pfl_status sim_bind_constant(sim_build *b, const mo_op *op) {
+  const mo_attr *value = mo_op_get(op, "value");
+  mo_element element = op->results[0]->type->element;
+  if (value->kind == MO_ATTR_SPLAT && value->count == 1)
+    value = value->items[0];
+  if (value->kind != MO_ATTR_INTEGER && value->kind != MO_ATTR_FLOAT &&
+      value->kind != MO_ATTR_BOOL)
+    return sim_unknown(b, op, "a constant of different elements");
+  if (!sim_element_bytes(element)) return no_element(b, op, element);
+  sim_slot slot = sim_define_splat(b, op->results[0]);
+  if (b->program->arena.failed) return PFL_STATUS_OK;
+  sim_scalar *s = &b->scalars[slot.index];
+  s->i = value->integer;
+  if (is_integer(element)) s->i = wrap(s->i, mo_element_bits(element));
+  return PFL_STATUS_OK;
+}
