@@ -128,9 +128,9 @@ sim_bind_fn sim_bind_control; /* op_control.c */
 
 /* The instructions that run a grid around its body (grid.c). */
 pfl_status sim_bind_grid(sim_build *b);
-/* Places of the arguments, memories, windows (arguments.c). */
+/* Places of the arguments, memories, windows (build_arguments.c). */
 pfl_status sim_bind_arguments(sim_build *b);
-/* Memory of a scope (arguments.c): its number. */
+/* Memory of a scope (build_arguments.c): its number. */
 pfl_status sim_add_memory(sim_build *b, const mo_type *type, const char *name,
                           int32_t *out_memory);
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "sim/memory.h"
+#include "sim/contents.h"
 #include "sim/race.h"
 
 static uint64_t draw(sim_carrier *carrier) {

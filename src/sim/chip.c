@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "sim/contents.h"
 #include "sim/dma.h"
-#include "sim/memory.h"
 #include "sim/race.h"
 #include "sim/setup.h"
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "sim/memory.h"
+#include "sim/contents.h"
 #include "sim/race.h"
 
 /* splitmix64 (Steele, Lea, Flood 2014) */

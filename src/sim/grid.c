@@ -1,7 +1,7 @@
 /* The grid: which step comes when, and the windows that go with it. */
 #include "sim/build.h"
+#include "sim/contents.h"
 #include "sim/dma.h"
-#include "sim/memory.h"
 #include "sim/taint.h"
 
 /* ---- Steps

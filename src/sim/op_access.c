@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 #include "sim/build.h"
-#include "sim/memory.h"
+#include "sim/contents.h"
 #include "sim/race.h"
 #include "sim/taint.h"
 

@@ -1,7 +1,7 @@
 /* References: parts and other looks of memory, and memory of a scope. */
 #include "base/memory.h"
 #include "sim/build.h"
-#include "sim/memory.h"
+#include "sim/contents.h"
 #include "sim/taint.h"
 
 typedef struct slice {

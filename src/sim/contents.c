@@ -1,4 +1,4 @@
-#include "sim/memory.h"
+#include "sim/contents.h"
 
 #include <string.h>
 

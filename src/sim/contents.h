@@ -1,7 +1,7 @@
 /* What is known about the bytes of a chip's memories: whether they were ever
  * written, and which DMAs are at work on them. */
-#ifndef PFL_SIM_MEMORY_H
-#define PFL_SIM_MEMORY_H
+#ifndef PFL_SIM_CONTENTS_H
+#define PFL_SIM_CONTENTS_H
 
 #include "sim/chip.h"
 
