@@ -1,0 +1,110 @@
+#include "schedule/schedule_model.h"
+
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+#define CALIBRATION_BYTES_MAX (1 << 20)
+#define NUMBER_MAX 1e6 /* more than any of them can be */
+
+schedule_model schedule_model_default(void) {
+  return (schedule_model){
+#define MODEL_DEFAULT(name, value, what) .name = value,
+      SCHEDULE_MODEL_LIST(MODEL_DEFAULT)
+#undef MODEL_DEFAULT
+  };
+}
+
+typedef struct model_row {
+  const char *name;
+  size_t offset;
+} model_row;
+
+static const model_row rows[] = {
+#define MODEL_ROW(name, value, what) {#name, offsetof(schedule_model, name)},
+    SCHEDULE_MODEL_LIST(MODEL_ROW)
+#undef MODEL_ROW
+};
+#define ROWS ((int)(sizeof rows / sizeof *rows))
+
+/* Rates and the clock divide; latencies may be nothing. */
+static bool divides(const char *name) {
+  return strstr(name, "ghz") || strstr(name, "gbs") ||
+         strstr(name, "bytes_per_cycle");
+}
+
+static pfl_status take(const json_value *member, const char *path,
+                       schedule_model *model, pfl_error *error) {
+  for (int i = 0; i < ROWS; i++) {
+    double number;
+    if (strcmp(rows[i].name, member->key)) continue;
+    if (!json_double(member, &number) || number < 0 || number > NUMBER_MAX ||
+        (number == 0 && divides(rows[i].name)))
+      PFL_RAISE(error, INVALID_ARGUMENT,
+                "%.200s: %s is %s: must be a number %s and at most %.0f", path,
+                rows[i].name,
+                json_double(member, &number) ? "out of range"
+                                             : json_type_name(member),
+                divides(rows[i].name) ? "above 0" : ">= 0", NUMBER_MAX);
+    memcpy((char *)model + rows[i].offset, &number, sizeof number);
+    return PFL_STATUS_OK;
+  }
+  char quoted[BASE_QUOTE_SIZE];
+  PFL_RAISE(error, INVALID_ARGUMENT, "%.200s: %s is no number of the model",
+            path, base_quote(member->key, member->key_length, quoted));
+}
+
+static pfl_status take_all(const json_value *root, const char *path,
+                           schedule_model *model, pfl_error *error) {
+  if (!root || root->type != JSON_OBJECT)
+    PFL_RAISE(error, INVALID_ARGUMENT, "%.200s is %s: must be a JSON object",
+              path, json_type_name(root));
+  schedule_model taken = *model;
+  for (const json_value *member = json_first(root); member;
+       member = member->next)
+    PFL_TRY(take(member, path, &taken, error));
+  *model = taken;
+  return PFL_STATUS_OK;
+}
+
+static pfl_status read_whole(const base_file *file,
+                             const pfl_allocator *allocator, char **out_text,
+                             pfl_error *error) {
+  if (file->size > CALIBRATION_BYTES_MAX)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "%.200s has %lld bytes: a calibration file has at most %d",
+              file->path, (long long)file->size, CALIBRATION_BYTES_MAX);
+  *out_text = base_allocate(allocator, (size_t)file->size + 1);
+  if (!*out_text)
+    PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for %.200s", file->path);
+  pfl_status status = base_file_read(file, *out_text, file->size, 0, error);
+  if (status) base_release(allocator, *out_text);
+  return status;
+}
+
+pfl_status schedule_model_read(const char *path, const pfl_allocator *allocator,
+                               schedule_model *model, pfl_error *error) {
+  base_file file;
+  char *text;
+  json_document document;
+  PFL_TRY(base_file_open(path, &file, error));
+  pfl_status status = read_whole(&file, allocator, &text, error);
+  size_t size = (size_t)file.size;
+  base_file_close(&file);
+  if (status) return status;
+  status = json_parse(text, size, allocator, &document, error);
+  base_release(allocator, text);
+  if (status) return status;
+  status = take_all(document.root, path, model, error);
+  json_release(&document);
+  return status;
+}
+
+void schedule_model_write(const schedule_model *model, json_writer *json) {
+  for (int i = 0; i < ROWS; i++) {
+    double number;
+    memcpy(&number, (const char *)model + rows[i].offset, sizeof number);
+    json_write_double(json, rows[i].name, number);
+  }
+}
