@@ -30,8 +30,8 @@ LAYERS = {
               "cpu", "attention", "base"],
     "pflash-compiler": ["pjrt", "base"],       # programs/pflash-compiler
     "pflash-sim": ["sim", "pjrt", "base"],     # programs/pflash-sim
-    "pflash": ["bench", "pjrt", "xla", "kernels", "mosaic", "attention",
-               "base"],                        # programs/pflash
+    "pflash": ["bench", "schedule", "pjrt", "xla", "kernels", "mosaic",
+               "attention", "base"],           # programs/pflash
 }
 LINES_MAX = 700
 LINES_WARN = 600

@@ -28,6 +28,7 @@ class Golden(cli_case.Case):
         for name, *arguments in [("help", "--help"),
                                  ("run-help", "run", "--help"),
                                  ("compile-help", "compile", "--help"),
+                                 ("schedule-help", "schedule", "--help"),
                                  ("bench-help", "bench", "--help"),
                                  ("info-help", "info", "--help")]:
             done = self.pflash(*arguments)

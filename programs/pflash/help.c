@@ -43,6 +43,13 @@ static const char *const descriptions[COMMAND_COUNT][3] = {
          "dumps, and pflash.json, which has what --json prints.",
          "When the command fails, it prints nothing on standard output and "
          "leaves what is at --out as it was."},
+    [COMMAND_SCHEDULE] =
+        {"Executes the compiler's final listing of a TPU program without a "
+         "TPU: the scalar side exactly, so that trip counts, skipped blocks "
+         "and DMAs are the program's own, and the vector side by the clock. "
+         "Tells the cycles, what they went to, and where.",
+         "These are predictions, not measurements. docs/cycle-model.md says "
+         "what is modelled and what is not."},
     [COMMAND_BENCH] =
         {"Measures attention on this machine and prints a table: the time of "
          "each workload, its share of what the machine can do, the error "
@@ -101,11 +108,11 @@ static void print_description(cli_page *page, command which) {
 }
 
 /* "--op a|b" or, where it may be left out, "[--op a|b]". */
-static void print_usage_option(cli_page *page, const cli_option *row) {
+static void print_usage_option(cli_page *page, const cli_option *row,
+                               bool required) {
   char argument[128], word[192] = "";
   option_argument(row, argument, sizeof argument);
-  words_append(word, sizeof word, row->required ? "%s%s" : "[%s%s]", row->name,
-               argument);
+  words_append(word, sizeof word, required ? "%s%s" : "[%s%s]", row->name, argument);
   if (row->repeats) words_append(word, sizeof word, "...");
   page_code_word(page, word);
 }
@@ -122,9 +129,9 @@ static void print_usage(cli_page *page, command which) {
   for (int required = 1; which && required >= 0; required--)
     for (int i = 0; i < option_count; i++)
       if (option_is_for(&option_table[i], which) &&
-          option_table[i].required == required &&
+          (option_table[i].required >> which & 1) == (unsigned)required &&
           !option_is_for(&option_table[i], COMMAND_NONE))
-        print_usage_option(page, &option_table[i]);
+        print_usage_option(page, &option_table[i], required);
   page_code_line(page);
   page_code_end(page);
 }

@@ -195,6 +195,23 @@ static bool read_timeout(const cli_option *row, const char *text,
          options->timeout <= TIMEOUT_MAX;
 }
 
+static bool read_input(const cli_option *row, const char *text,
+                       cli_options *options) {
+  int64_t index;
+  const char *end;
+  (void)row;
+  if (options->input_count == INPUTS_MAX) return false;
+  options->inputs[options->input_count++] = text;
+  return read_integer(text, &index, &end) && *end == '=' && end[1] &&
+         index >= 0;
+}
+
+static bool read_flops(const cli_option *row, const char *text,
+                       cli_options *options) {
+  (void)row;
+  return read_number(text, &options->flops) && options->flops > 0;
+}
+
 #define DIGITS_(number) #number
 #define DIGITS(number) DIGITS_(number)
 #define THREADS "1 to " DIGITS(BASE_THREADS_MAX)
@@ -208,6 +225,7 @@ static bool read_timeout(const cli_option *row, const char *text,
 #define NONE (1u << COMMAND_NONE)
 #define RUN (1u << COMMAND_RUN)
 #define COMPILE (1u << COMMAND_COMPILE)
+#define SCHEDULE (1u << COMMAND_SCHEDULE)
 #define BENCH (1u << COMMAND_BENCH)
 #define INFO (1u << COMMAND_INFO)
 #define SLOT(field) offsetof(cli_options, field)
@@ -215,26 +233,26 @@ static bool read_timeout(const cli_option *row, const char *text,
 /* In the order in which help tells them. */
 const cli_option option_table[] = {
     {RUN | COMPILE, "--op", .choices = op_words, .read = read_choice,
-     .slot = SLOT(op), .required = true, .help = "What to compute."},
+     .slot = SLOT(op), .required = RUN | COMPILE, .help = "What to compute."},
     {RUN, "--device", .choices = device_words, .read = read_choice,
      .slot = SLOT(device), .help = "Where to compute it; cpu if not given."},
     {RUN, "--in", .argument = "IN.safetensors", .read = read_path,
-     .slot = SLOT(in), .must_be = "a path", .required = true,
+     .slot = SLOT(in), .must_be = "a path", .required = RUN,
      .help = "The file that holds the tensors to read."},
     {RUN, "--out", .argument = "OUT.safetensors", .read = read_path,
-     .slot = SLOT(out), .must_be = "a path", .required = true,
+     .slot = SLOT(out), .must_be = "a path", .required = RUN,
      .help = "The file to write; it appears, or changes, only when all is "
              "done. It must not be the one that --in names."},
     {COMPILE, "--shape", .argument = "B,Hq,Hkv,Sq,Sk,D[,Dv]",
-     .read = read_shape, .required = true,
+     .read = read_shape, .required = COMPILE,
      .must_be = "B,Hq,Hkv,Sq,Sk,D or B,Hq,Hkv,Sq,Sk,D,Dv, integers >= 0",
      .help = "The sizes, as under pflash run; for decode T stands for Sq and "
              "Smax for Sk."},
     {COMPILE, "--emit", .choices = emit_words, .read = read_choice,
-     .slot = SLOT(emit), .required = true,
+     .slot = SLOT(emit), .required = COMPILE,
      .help = "What to write." EMIT_LIST(TELL)},
     {COMPILE, "--out", .argument = "PATH", .read = read_path,
-     .slot = SLOT(out), .must_be = "a path", .required = true,
+     .slot = SLOT(out), .must_be = "a path", .required = COMPILE,
      .help = "The file, or for a listing the directory, to write; it appears, "
              "or changes, only when all is done. A directory must be empty or "
              "hold an earlier listing, which goes. - is standard output, for "
@@ -271,7 +289,7 @@ const cli_option option_table[] = {
      .slot = SLOT(target), .must_be = "a chip and its topology, as v5e:2x2",
      .help = "The chip and the topology to compile for; v5e:2x2 if not "
              "given."},
-    {COMPILE, "--chips", .argument = "N", .read = read_chips,
+    {COMPILE | SCHEDULE, "--chips", .argument = "N", .read = read_chips,
      .must_be = "an integer, 1 to " DIGITS(CHIPS_MAX),
      .help = "Chips of the target that share the work; 1 if not given."},
     {COMPILE, "--tile", .argument = "NAME=VALUE", .read = read_tile,
@@ -283,6 +301,25 @@ const cli_option option_table[] = {
     {COMPILE, "--timeout", .argument = "SECONDS", .read = read_timeout,
      .must_be = "a number > 0, at most " DIGITS(TIMEOUT_MAX),
      .help = "How long the TPU compiler may take; 300 if not given."},
+    {SCHEDULE, "LISTING", .read = read_path, .slot = SLOT(listing),
+     .must_be = "a path",
+     .help = "A directory with the compiler's dumps, as pflash compile makes "
+             "it, or one *-final_bundles.txt."},
+    {SCHEDULE, "--kernel", .argument = "NAME", .read = read_path,
+     .slot = SLOT(kernel), .must_be = "a name",
+     .help = "Only the kernel of that name; the names are those that the "
+             "command prints."},
+    {SCHEDULE, "--whole", .slot = SLOT(whole),
+     .help = "The whole program: what XLA does around the kernels too."},
+    {SCHEDULE, "--input", .argument = "INDEX=VALUES", .read = read_input,
+     .repeats = true,
+     .must_be = "INDEX=VALUES or INDEX=@FILE; " DIGITS(INPUTS_MAX) " at most",
+     .help = "The contents of operand INDEX of the kernel, where its scalar "
+             "side reads them (lengths, page tables): 32-bit integers in the "
+             "order of memory, with commas between them, or a file of them."},
+    {SCHEDULE, "--flops", .argument = "N", .read = read_flops,
+     .must_be = "a number > 0",
+     .help = "Useful FLOPs of the kernel, to tell how well the chip is used."},
     {RUN, "--threads", .argument = "N", .read = read_threads,
      .must_be = "an integer, " THREADS,
      .help = "Threads to compute with, " THREADS "; one for each CPU that the "
@@ -371,11 +408,14 @@ static pfl_status raise_unknown(command which, const char *argument,
   PFL_RAISE(error, INVALID_ARGUMENT, "'%s' is no option", argument);
 }
 
-/* The row of "--name" or "--name=value"; -1 if there is none. */
+/* The row of "--name" or "--name=value", or of an argument that is no option
+ * where the command takes one; -1 if there is none. */
 static int find_row(command which, const char *argument) {
   size_t length = strcspn(argument, "=");
   for (int i = 0; i < option_count; i++) {
     const cli_option *row = &option_table[i];
+    if (*row->name != '-' && *argument != '-' && option_is_for(row, which))
+      return i;
     if (option_is_for(row, which) && strlen(row->name) == length &&
         !memcmp(row->name, argument, length))
       return i;
@@ -387,17 +427,16 @@ static int find_row(command which, const char *argument) {
 static pfl_status parse_row(const cli_option *row, int count,
                             char *const *arguments, int *position,
                             cli_options *options, pfl_error *error) {
-  const char *value = strchr(arguments[(*position)++], '=');
+  const char *given = arguments[(*position)++], *equals = strchr(given, '=');
+  const char *value = *row->name != '-' ? given : equals ? equals + 1 : NULL;
   if (!row->read) {
     if (value)
       PFL_RAISE(error, INVALID_ARGUMENT, "%s is '%s': must have no value",
-                row->name, value + 1);
+                row->name, value);
     *(bool *)slot(row, options) = true;
     return PFL_STATUS_OK;
   }
-  if (value) {
-    value++;
-  } else {
+  if (!value) {
     /* what starts like an option is one; --name=--value says otherwise */
     if (*position == count || !strncmp(arguments[*position], "--", 2)) {
       char argument[128];
@@ -416,7 +455,7 @@ static pfl_status check_required(command which, uint64_t given,
   for (int i = 0; i < option_count; i++) {
     const cli_option *row = &option_table[i];
     char argument[128];
-    if (!row->required || !option_is_for(row, which) || given >> i & 1)
+    if (!(row->required >> which & 1) || given >> i & 1)
       continue;
     option_argument(row, argument, sizeof argument);
     PFL_RAISE(error, INVALID_ARGUMENT, "%s is missing: must be %s%s", row->name,

@@ -47,6 +47,7 @@ const char *emit_name(emit which);
 #define TILES_MAX 8  /* of a plan */
 #define CHIPS_MAX 4  /* that one program runs on */
 #define TIMEOUT_MAX 86400
+#define INPUTS_MAX 16 /* of a schedule */
 
 enum { SHAPE_MAX = 7 };
 
@@ -79,6 +80,11 @@ typedef struct cli_options {
   int tile_count;
   int emit;
   double timeout; /* seconds */
+  const char *listing, *kernel;
+  bool whole;
+  const char *inputs[INPUTS_MAX]; /* "0=8192,4096" or "1=@FILE" */
+  int input_count;
+  double flops;
   const char *suite;
   uint64_t seed;
   const char *peers[PEERS_MAX];
@@ -98,13 +104,14 @@ typedef bool option_read_fn(const cli_option *row, const char *text,
 /* A row of the table. */
 struct cli_option {
   unsigned commands;          /* bits 1 << COMMAND_..., of those that take it */
-  const char *name;           /* "--op" */
+  const char *name;           /* "--op"; "LISTING": what stands alone */
   const char *const *choices; /* the words it may be, up to NULL; or NULL */
   const char *argument;       /* "X", unless there are choices */
   option_read_fn *read;       /* NULL: a flag, a bool at `slot` */
   size_t slot;                /* offset in cli_options, where `read` needs it */
   const char *must_be;        /* "a finite number", unless there are choices */
-  bool required, repeats;
+  unsigned required; /* bits of those that cannot do without it */
+  bool repeats;
   const char *help;
 };
 

@@ -171,7 +171,8 @@ pfl_status pjrt_environment_prepare(const char *listing, pfl_error *error) {
   base_text all = {0};
   base_text_format(&all,
                    "%s --xla_jf_dump_to=. --xla_jf_dump_llo_text=true "
-                   "--xla_mosaic_dump_to=.",
+                   "--xla_mosaic_dump_to=. "
+                   "--xla_mosaic_enable_llo_source_annotations=true",
                    flags ? flags : "");
   pfl_status status = base_text_check(&all, error);
   if (!status && setenv("LIBTPU_INIT_ARGS", base_text_get(&all), 1))
