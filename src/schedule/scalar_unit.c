@@ -1,7 +1,7 @@
 /* What the scalar side computes: 32 bits, two's complement, IEEE single. */
 #include <string.h>
 
-#include "schedule/chip.h"
+#include "schedule/timed_chip.h"
 
 static inline int32_t as_signed(chip_value value) {
   return (int32_t)(uint32_t)value;
@@ -22,21 +22,21 @@ static chip_value from_float(float number) {
 
 static chip_value lower(chip_value a, chip_value b) { return a < b ? a : b; }
 
-chip_value chip_evaluate(chip *c, const vliw_value *value) {
-  chip_frame *frame = chip_top(c);
+chip_value timed_evaluate(chip *c, const vliw_value *value) {
+  chip_frame *frame = timed_top(c);
   chip_value sum = value->constant;
   for (int i = 0; i < 2; i++) {
     int16_t number = value->registers[i];
     if (number < 0) continue;
     if (number < VLIW_VECTORS && frame->names[number] != value->names[i])
-      chip_warn(c, SCHEDULE_WARNING_NAME);
+      timed_warn(c, SCHEDULE_WARNING_NAME);
     int slot =
         number < VLIW_VECTORS ? number : number - VLIW_OPERANDS + VLIW_VECTORS;
     chip_value part = frame->values[slot];
-    if (!chip_known(part)) return part;
+    if (!timed_known(part)) return part;
     sum += part;
   }
-  if (value->symbol >= 0) sum += chip_symbol(c, frame->program, value->symbol);
+  if (value->symbol >= 0) sum += timed_symbol(c, frame->program, value->symbol);
   return (chip_value)(uint32_t)sum;
 }
 
@@ -125,36 +125,36 @@ static chip_value compare(const vliw_instruction *instruction, chip_value a,
 /* Of two operands one alone may decide: true in an OR, false in an AND. */
 static chip_value decide(chip_value a, chip_value b, chip_value deciding) {
   if (a == deciding || b == deciding) return deciding;
-  return chip_known(a) && chip_known(b) ? !deciding : lower(a, b);
+  return timed_known(a) && timed_known(b) ? !deciding : lower(a, b);
 }
 
-static chip_value negate(chip_value a) { return chip_known(a) ? !a : a; }
+static chip_value negate(chip_value a) { return timed_known(a) ? !a : a; }
 
 static chip_value combine(vliw_action action, chip_value a, chip_value b) {
-  if (chip_known(a)) a = a != 0;
-  if (chip_known(b)) b = b != 0;
+  if (timed_known(a)) a = a != 0;
+  if (timed_known(b)) b = b != 0;
   switch (action) {
     case VLIW_PRED_OR: return decide(a, b, 1);
     case VLIW_PRED_NOR: return negate(decide(a, b, 1));
     case VLIW_PRED_AND: return decide(a, b, 0);
     case VLIW_PRED_NAND: return negate(decide(a, b, 0));
     default: /* XOR */
-      return chip_known(a) && chip_known(b) ? a != b : lower(a, b);
+      return timed_known(a) && timed_known(b) ? a != b : lower(a, b);
   }
 }
 
 static chip_value select_value(const chip_value a[3]) {
-  if (!chip_known(a[0])) return a[1] == a[2] ? a[1] : a[0];
+  if (!timed_known(a[0])) return a[1] == a[2] ? a[1] : a[0];
   return a[0] ? a[1] : a[2];
 }
 
-chip_value chip_compute(const vliw_instruction *instruction,
-                        const chip_value a[3]) {
+chip_value timed_compute(const vliw_instruction *instruction,
+                         const chip_value a[3]) {
   vliw_action action = (vliw_action)instruction->action;
   switch (action) {
     case VLIW_MOVE:
     case VLIW_ALIAS: return a[0];
-    case VLIW_PRED_MOVE: return chip_known(a[0]) ? a[0] != 0 : a[0];
+    case VLIW_PRED_MOVE: return timed_known(a[0]) ? a[0] != 0 : a[0];
     case VLIW_PRED_NOT: return negate(a[0]);
     case VLIW_SELECT: return select_value(a);
     case VLIW_PRED_OR:
@@ -163,10 +163,10 @@ chip_value chip_compute(const vliw_instruction *instruction,
     case VLIW_PRED_NAND:
     case VLIW_PRED_XOR: return combine(action, a[0], a[1]);
     case VLIW_LEADING_ZEROS:
-      return chip_known(a[0]) ? leading_zeros(a[0]) : a[0];
+      return timed_known(a[0]) ? leading_zeros(a[0]) : a[0];
     default: break;
   }
-  if (!chip_known(a[0]) || !chip_known(a[1])) {
+  if (!timed_known(a[0]) || !timed_known(a[1])) {
     bool zeroed = action == VLIW_AND ||
                   (action == VLIW_MUL && instruction->type != VLIW_F32);
     return zeroed && (a[0] == 0 || a[1] == 0) ? 0 : lower(a[0], a[1]);

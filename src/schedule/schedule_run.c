@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "schedule/chip.h"
+#include "schedule/timed_chip.h"
 
 const char *schedule_warning_text(schedule_warning_kind kind) {
   static const char *const texts[] = {
@@ -103,7 +103,7 @@ static chip *find_next(chip_slice *slice, double *out_time) {
   for (int i = 0; i < slice->count; i++) {
     chip *c = &slice->chips[i];
     if (c->state == CHIP_DONE) continue;
-    double time = chip_when(c);
+    double time = timed_when(c);
     if (next && time >= *out_time) continue;
     next = c;
     *out_time = time;
@@ -115,21 +115,21 @@ static pfl_status raise_deadlock(const chip *c) {
   char where[160];
   PFL_RAISE(c->slice->error, FAILED_PRECONDITION,
             "chip %d, %s: every chip waits, and none for what is on its way",
-            c->index, chip_where(c, where));
+            c->index, timed_where(c, where));
 }
 
 static pfl_status run(chip_slice *slice) {
   for (int i = 0; i < slice->count; i++) {
-    PFL_TRY(chip_create(slice, i));
-    PFL_TRY(chip_advance(&slice->chips[i]));
+    PFL_TRY(timed_create(slice, i));
+    PFL_TRY(timed_advance(&slice->chips[i]));
   }
   double time = 0;
   for (chip *c; (c = find_next(slice, &time));) {
     if (isinf(time) && slice->count > 1) return raise_deadlock(c);
-    PFL_TRY(chip_sync(c, time));
-    PFL_TRY(chip_advance(c));
+    PFL_TRY(timed_sync(c, time));
+    PFL_TRY(timed_advance(c));
   }
-  for (int i = 0; i < slice->count; i++) chip_leave(&slice->chips[i]);
+  for (int i = 0; i < slice->count; i++) timed_leave(&slice->chips[i]);
   return PFL_STATUS_OK;
 }
 
@@ -151,7 +151,7 @@ pfl_status schedule_run(const schedule_request *request,
   pfl_status status = create_profiles(slice);
   if (!status) status = run(slice);
   for (int i = 0; i < slice->count; i++)
-    if (slice->chips[i].slice) chip_destroy(&slice->chips[i]);
+    if (slice->chips[i].slice) timed_destroy(&slice->chips[i]);
   if (!status) status = base_text_check(&out_result->lists[0], error);
   if (!status) status = base_text_check(&out_result->lists[1], error);
   if (!status) finish(slice);

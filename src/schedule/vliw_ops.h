@@ -57,6 +57,7 @@
   X(scalar_parameter_address, PARAMETER, 1) \
   X(reloc, RELOCATION, 1)                   \
   X(sphi, PHI, 0)                           \
+  X(vphi, PHI, 0)                           \
   X(int_to_ptr, ALIAS, 0)                   \
   X(vdelay, DELAY, 0)                       \
   X(sfence, NOTHING, 1)                     \
@@ -147,8 +148,9 @@
   X(OR)                                                                        \
   X(XOR)                                                                       \
   X(SHIFT_LEFT)                                                                \
-  X(SHIFT_RIGHT) X(SHIFT_SIGNED) X(LEADING_ZEROS) X(MOVE) X(SELECT) X(COMPARE) \
-      X(PRED_OR) X(PRED_NOR) X(PRED_AND) X(PRED_NAND) X(PRED_XOR) X(PRED_NOT)  \
+  X(SHIFT_RIGHT)                                                               \
+  X(SHIFT_SIGNED) X(LEADING_ZEROS) X(MOVE) X(SELECT) X(COMPARE) X(PRED_OR)     \
+      X(PRED_NOR) X(PRED_AND) X(PRED_NAND) X(PRED_XOR) X(PRED_NOT)             \
           X(PRED_MOVE) X(LOAD) X(STORE) X(BRANCH) X(HALT) X(DMA) X(WAIT)       \
               X(FLAG_ADD) X(FLAG_SET) X(FLAG_CLAIM) X(FLAG_READ) X(POP_SCALAR) \
                   X(CALL) X(OPERAND) X(PARAMETER) X(RELOCATION) X(PHI)         \

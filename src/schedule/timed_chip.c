@@ -1,5 +1,5 @@
 /* A chip's memory and the programs it is in. */
-#include "schedule/chip.h"
+#include "schedule/timed_chip.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 /* ---- Notes for the reader -------------------------------------------------
  */
 
-const char *chip_where(const chip *c, char buffer[160]) {
+const char *timed_where(const chip *c, char buffer[160]) {
   const chip_frame *frame = &c->frames[c->depth - 1];
   snprintf(buffer, 160, "%.120s: bundle 0x%llx", frame->program->name,
            (long long)frame->pc);
@@ -16,11 +16,11 @@ const char *chip_where(const chip *c, char buffer[160]) {
 
 #define WARNINGS_MAX 256 /* kept; of more only the first ones are told */
 
-void chip_warn(chip *c, schedule_warning_kind kind) {
+void timed_warn(chip *c, schedule_warning_kind kind) {
   base_text *list = &c->slice->result->lists[0];
   schedule_warning *warnings = (schedule_warning *)list->bytes;
   size_t count = list->length / sizeof *warnings;
-  const chip_frame *frame = chip_top(c);
+  const chip_frame *frame = timed_top(c);
   for (size_t i = 0; i < count; i++)
     if (warnings[i].kind == kind && warnings[i].bundle == frame->pc &&
         warnings[i].program == frame->program) {
@@ -32,7 +32,7 @@ void chip_warn(chip *c, schedule_warning_kind kind) {
     base_text_add(list, (const char *)&fresh, sizeof fresh);
 }
 
-void chip_span(chip *c, const schedule_span *span) {
+void timed_span(chip *c, const schedule_span *span) {
   schedule_result *result = c->slice->result;
   base_text *list = &result->lists[1];
   if (!c->slice->request->span_limit || span->end <= span->start) return;
@@ -45,8 +45,8 @@ void chip_span(chip *c, const schedule_span *span) {
 /* ---- Memory ---------------------------------------------------------------
  */
 
-chip_value chip_symbol(const chip *c, const schedule_program *program,
-                       int32_t index) {
+chip_value timed_symbol(const chip *c, const schedule_program *program,
+                        int32_t index) {
   static const uint32_t scoped[SCHEDULE_SPACES] = {
       [SCHEDULE_SMEM] = 0, [SCHEDULE_SFLAG] = CHIP_FLAGS_SCOPED};
   static const uint32_t frame[SCHEDULE_SPACES] = {
@@ -57,8 +57,8 @@ chip_value chip_symbol(const chip *c, const schedule_program *program,
                       frame[symbol->space] * (uint32_t)(c->depth - 1));
 }
 
-chip_value chip_smem_load(const chip *c, chip_value address) {
-  if (!chip_known(address)) return address;
+chip_value timed_smem_load(const chip *c, chip_value address) {
+  if (!timed_known(address)) return address;
   if (address >= CHIP_SMEM_WORDS) return CHIP_UNSET;
   const int64_t *page = c->smem[address / CHIP_PAGE];
   return page && page[address % CHIP_PAGE]
@@ -75,9 +75,9 @@ static int64_t *create_page(const chip *c) {
   return page;
 }
 
-void chip_smem_store(chip *c, chip_value address, chip_value value) {
-  if (!chip_known(address) || address >= CHIP_SMEM_WORDS) {
-    chip_warn(c, SCHEDULE_WARNING_STORE);
+void timed_smem_store(chip *c, chip_value address, chip_value value) {
+  if (!timed_known(address) || address >= CHIP_SMEM_WORDS) {
+    timed_warn(c, SCHEDULE_WARNING_STORE);
     return;
   }
   int64_t **page = &c->smem[address / CHIP_PAGE];
@@ -96,7 +96,7 @@ static void set_constants(chip *c, const schedule_program *program) {
                        : strstr(symbol->tag, "replica id")   ? c->index
                        : strstr(symbol->tag, "chip ID")      ? c->place
                                                              : CHIP_UNSET;
-    if (chip_known(value)) chip_smem_store(c, symbol->address, value);
+    if (timed_known(value)) timed_smem_store(c, symbol->address, value);
   }
 }
 
@@ -142,9 +142,9 @@ static void add_region(chip *c, const schedule_operand *operand,
                         .count = input ? input->count : 0};
   base_text_add(&c->regions, (const char *)&region, sizeof region);
   for (int64_t i = 0; words && i < region.size && i < CHIP_SMEM_FRAME; i++)
-    chip_smem_store(c, address + i,
-                    i < region.count ? (chip_value)region.words[i]
-                                     : CHIP_OPERAND - operand->index);
+    timed_smem_store(c, address + i,
+                     i < region.count ? (chip_value)region.words[i]
+                                      : CHIP_OPERAND - operand->index);
 }
 
 static chip_value place_operand(chip *c, const schedule_program *program,
@@ -159,7 +159,7 @@ static chip_value place_operand(chip *c, const schedule_program *program,
   }
   chip_value address = operand->index < count ? arguments[operand->index]
                                               : choose_address(program, index);
-  if (chip_known(address)) add_region(c, operand, input, address);
+  if (timed_known(address)) add_region(c, operand, input, address);
   return address;
 }
 
@@ -175,12 +175,12 @@ static int find_profile(const chip *c, const schedule_program *program) {
   return found;
 }
 
-schedule_profile *chip_profile(chip *c) {
-  return &c->slice->result->profiles[chip_top(c)->profile];
+schedule_profile *timed_profile(chip *c) {
+  return &c->slice->result->profiles[timed_top(c)->profile];
 }
 
-pfl_status chip_enter(chip *c, const schedule_program *program,
-                      const chip_value *arguments, int count) {
+pfl_status timed_enter(chip *c, const schedule_program *program,
+                       const chip_value *arguments, int count) {
   if (c->depth == CHIP_FRAMES)
     PFL_RAISE(c->slice->error, INVALID_ARGUMENT,
               "%.100s is called within %d programs: at most %d are",
@@ -196,7 +196,7 @@ pfl_status chip_enter(chip *c, const schedule_program *program,
       base_allocate(c->slice->allocator, VLIW_VECTORS * sizeof *frame.names);
   c->frames[c->depth++] = frame;
   if (!frame.values || !frame.names) {
-    chip_leave(c);
+    timed_leave(c);
     PFL_RAISE(c->slice->error, RESOURCE_EXHAUSTED, "no memory for registers");
   }
   for (int i = 0; i < VLIW_VECTORS; i++) frame.values[i] = CHIP_UNSET;
@@ -205,20 +205,20 @@ pfl_status chip_enter(chip *c, const schedule_program *program,
   for (int64_t i = 0; i < program->operand_count; i++)
     frame.values[VLIW_VECTORS + i] =
         place_operand(c, program, i, arguments, count);
-  chip_profile(c)->calls++;
+  timed_profile(c)->calls++;
   return base_text_check(&c->regions, c->slice->error);
 }
 
-void chip_leave(chip *c) {
-  chip_frame *frame = chip_top(c);
-  schedule_profile *profile = chip_profile(c);
+void timed_leave(chip *c) {
+  chip_frame *frame = timed_top(c);
+  schedule_profile *profile = timed_profile(c);
   profile->cycles += c->core.now - frame->started;
-  chip_span(c, &(schedule_span){.kind = SCHEDULE_SPAN_PROGRAM,
-                                .chip = c->index,
-                                .to_chip = c->index,
-                                .program = frame->program,
-                                .start = frame->started,
-                                .end = c->core.now});
+  timed_span(c, &(schedule_span){.kind = SCHEDULE_SPAN_PROGRAM,
+                                 .chip = c->index,
+                                 .to_chip = c->index,
+                                 .program = frame->program,
+                                 .start = frame->started,
+                                 .end = c->core.now});
   base_release(c->slice->allocator, frame->values);
   base_release(c->slice->allocator, frame->names);
   c->depth--;
@@ -227,7 +227,7 @@ void chip_leave(chip *c) {
 /* ---- Chips ----------------------------------------------------------------
  */
 
-pfl_status chip_create(chip_slice *slice, int index) {
+pfl_status timed_create(chip_slice *slice, int index) {
   chip *c = &slice->chips[index];
   *c = (chip){.slice = slice, .index = index, .free_event = -1};
   /* XLA numbers the chips of a 2x2 slice around it: 0 and 1 in the first row,
@@ -243,11 +243,11 @@ pfl_status chip_create(chip_slice *slice, int index) {
     PFL_RAISE(slice->error, RESOURCE_EXHAUSTED, "no memory for a chip");
   memset(c->smem, 0, smem);
   for (int i = 0; i < CHIP_FLAGS; i++) c->flags[i] = (chip_flag){0, -1, -1};
-  return chip_enter(c, slice->request->programs[0], NULL, 0);
+  return timed_enter(c, slice->request->programs[0], NULL, 0);
 }
 
-void chip_destroy(chip *c) {
-  while (c->depth) chip_leave(c);
+void timed_destroy(chip *c) {
+  while (c->depth) timed_leave(c);
   for (int i = 0; c->smem && i < CHIP_PAGES; i++)
     base_release(c->slice->allocator, c->smem[i]);
   base_release(c->slice->allocator, c->smem);

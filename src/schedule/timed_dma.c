@@ -6,7 +6,7 @@
  * first along x, then along y. */
 #include <math.h>
 
-#include "schedule/chip.h"
+#include "schedule/timed_chip.h"
 
 /* Where a transfer stands: when its first byte can go on, and its last. */
 typedef struct flow {
@@ -19,17 +19,17 @@ static double bytes_per_cycle(const schedule_model *model) {
 
 static void note(chip *c, schedule_span_kind kind, const vliw_dma *dma,
                  int to_chip, double bytes, double start, double end) {
-  const chip_frame *frame = chip_top(c);
-  chip_span(c, &(schedule_span){.kind = kind,
-                                .chip = c->index,
-                                .to_chip = to_chip,
-                                .from = dma ? dma->from : SCHEDULE_NOWHERE,
-                                .to = dma ? dma->to : SCHEDULE_NOWHERE,
-                                .program = frame->program,
-                                .bundle = frame->pc,
-                                .bytes = (int64_t)bytes,
-                                .start = (int64_t)floor(start),
-                                .end = (int64_t)ceil(end)});
+  const chip_frame *frame = timed_top(c);
+  timed_span(c, &(schedule_span){.kind = kind,
+                                 .chip = c->index,
+                                 .to_chip = to_chip,
+                                 .from = dma ? dma->from : SCHEDULE_NOWHERE,
+                                 .to = dma ? dma->to : SCHEDULE_NOWHERE,
+                                 .program = frame->program,
+                                 .bundle = frame->pc,
+                                 .bytes = (int64_t)bytes,
+                                 .start = (int64_t)floor(start),
+                                 .end = (int64_t)ceil(end)});
 }
 
 /* Through the chip's HBM queue, not before `ready`. */
@@ -107,15 +107,15 @@ static chip_value find_word(const chip *c, schedule_space space, int64_t start,
 
 /* SMEM's words are values of the scalar side: they must arrive. */
 static void fill_smem(chip *c, const vliw_dma *dma, int64_t granules) {
-  chip_value from = chip_evaluate(c, &dma->source);
-  chip_value to = chip_evaluate(c, &dma->destination);
-  if (!chip_known(to) || granules > SMEM_BYTES / 32) {
-    chip_warn(c, SCHEDULE_WARNING_STORE);
+  chip_value from = timed_evaluate(c, &dma->source);
+  chip_value to = timed_evaluate(c, &dma->destination);
+  if (!timed_known(to) || granules > SMEM_BYTES / 32) {
+    timed_warn(c, SCHEDULE_WARNING_STORE);
     return;
   }
   for (int64_t i = 0; i < 8 * granules && to + i < CHIP_SMEM_WORDS; i++)
-    chip_smem_store(c, to + i,
-                    chip_known(from) ? find_word(c, dma->from, from, i) : from);
+    timed_smem_store(
+        c, to + i, timed_known(from) ? find_word(c, dma->from, from, i) : from);
 }
 
 /* ---- Transfers ------------------------------------------------------------
@@ -131,17 +131,17 @@ static bool given(const vliw_value *value) {
 /* The flag of a DMA on this chip or another; -1: it has none, or none known. */
 static int64_t flag_of(chip *c, const vliw_value *value) {
   if (!given(value)) return -1;
-  chip_value flag = chip_evaluate(c, value);
-  if (chip_known(flag)) return flag & FLAG_MASK;
-  chip_warn(c, SCHEDULE_WARNING_FLAG);
+  chip_value flag = timed_evaluate(c, value);
+  if (timed_known(flag)) return flag & FLAG_MASK;
+  timed_warn(c, SCHEDULE_WARNING_FLAG);
   return -1;
 }
 
 static pfl_status complete(chip *c, int64_t flag, double time,
                            int64_t granules) {
   if (flag < 0) return PFL_STATUS_OK;
-  return chip_flag_expect(c, flag,
-                          &(chip_event){.time = time, .amount = granules});
+  return timed_flag_expect(c, flag,
+                           &(chip_event){.time = time, .amount = granules});
 }
 
 static bool in_hbm(const vliw_dma *dma) {
@@ -156,7 +156,7 @@ static void count_traffic(schedule_traffic *traffic, int64_t bytes) {
 static pfl_status move_here(chip *c, const vliw_dma *dma, int64_t granules) {
   const schedule_model *model = &c->slice->request->model;
   double bytes = 32 * (double)granules, now = (double)c->core.now, end;
-  count_traffic(&chip_profile(c)->traffic[dma->from][dma->to], 32 * granules);
+  count_traffic(&timed_profile(c)->traffic[dma->from][dma->to], 32 * granules);
   if (in_hbm(dma)) {
     end = through_hbm(c, dma, bytes, now).last;
   } else {
@@ -174,7 +174,7 @@ static pfl_status move_away(chip *c, const vliw_dma *dma, int64_t place,
                             int64_t granules) {
   double bytes = 32 * (double)granules, now = (double)c->core.now;
   chip *there = chip_at(c->slice, place);
-  count_traffic(&chip_profile(c)->remote, 32 * granules);
+  count_traffic(&timed_profile(c)->remote, 32 * granules);
   flow leaving = {now, now};
   if (dma->from == SCHEDULE_HBM) leaving = through_hbm(c, dma, bytes, now);
   flow coming = through_links(c, dma, (int)place, bytes, leaving);
@@ -183,7 +183,7 @@ static pfl_status move_away(chip *c, const vliw_dma *dma, int64_t place,
       fmax(leaving.last, leaving.first + bytes / model->link_bytes_per_cycle);
   PFL_TRY(complete(c, flag_of(c, &dma->source_flag), sent, granules));
   if (!there) {
-    chip_warn(c, SCHEDULE_WARNING_REMOTE);
+    timed_warn(c, SCHEDULE_WARNING_REMOTE);
     return PFL_STATUS_OK;
   }
   double end = coming.last;
@@ -199,24 +199,24 @@ static pfl_status move_unsized(chip *c, const vliw_dma *dma, chip_value size) {
     PFL_RAISE(c->slice->error, INVALID_ARGUMENT,
               "%s: the size of a DMA is in operand %lld, which is not given "
               "or too short",
-              chip_where(c, where), (long long)(CHIP_OPERAND - size));
-  chip_warn(c, SCHEDULE_WARNING_SIZE);
+              timed_where(c, where), (long long)(CHIP_OPERAND - size));
+  timed_warn(c, SCHEDULE_WARNING_SIZE);
   int64_t flag = flag_of(c, &dma->flag);
   if (flag < 0) return PFL_STATUS_OK;
-  return chip_flag_expect(
+  return timed_flag_expect(
       c, flag,
       &(chip_event){.time = fmax((double)c->core.now, c->hbm_free),
                     .unsized = true,
                     .bytes_per_amount = 32,
-                    .traffic = &chip_profile(c)->traffic[dma->from][dma->to]});
+                    .traffic = &timed_profile(c)->traffic[dma->from][dma->to]});
 }
 
-pfl_status chip_dma(chip *c, const vliw_dma *dma) {
-  chip_value size = chip_evaluate(c, &dma->size);
-  if (!chip_known(size)) return move_unsized(c, dma, size);
+pfl_status timed_dma(chip *c, const vliw_dma *dma) {
+  chip_value size = timed_evaluate(c, &dma->size);
+  if (!timed_known(size)) return move_unsized(c, dma, size);
   if (dma->general && given(&dma->target)) {
-    chip_value target = chip_evaluate(c, &dma->target);
-    if (chip_known(target) && (target & CHIP_MASK) != c->place)
+    chip_value target = timed_evaluate(c, &dma->target);
+    if (timed_known(target) && (target & CHIP_MASK) != c->place)
       return move_away(c, dma, target & CHIP_MASK, size);
   }
   return move_here(c, dma, size);
@@ -225,21 +225,21 @@ pfl_status chip_dma(chip *c, const vliw_dma *dma) {
 #define SIGNAL_BYTES 32 /* the smallest thing that a link carries */
 #define SIGNAL_CHIP_SHIFT 17
 
-pfl_status chip_signal(chip *c, chip_value address, chip_value amount) {
-  if (!chip_known(address) || !chip_known(amount)) {
-    chip_warn(c, SCHEDULE_WARNING_FLAG);
+pfl_status timed_signal(chip *c, chip_value address, chip_value amount) {
+  if (!timed_known(address) || !timed_known(amount)) {
+    timed_warn(c, SCHEDULE_WARNING_FLAG);
     return PFL_STATUS_OK;
   }
   int64_t place = address >> SIGNAL_CHIP_SHIFT, flag = address & FLAG_MASK;
   chip *there = chip_at(c->slice, place);
   if (!there) {
-    chip_warn(c, SCHEDULE_WARNING_REMOTE);
+    timed_warn(c, SCHEDULE_WARNING_REMOTE);
     return PFL_STATUS_OK;
   }
   double now = (double)c->core.now;
   flow coming =
       through_links(c, NULL, (int)place, SIGNAL_BYTES, (flow){now, now});
-  return chip_flag_expect(
+  return timed_flag_expect(
       there, flag,
       &(chip_event){.time = coming.last, .amount = (int32_t)(uint32_t)amount});
 }

@@ -1,7 +1,7 @@
 /* Sync flags: counters, and what is on its way to them. */
 #include <math.h>
 
-#include "schedule/chip.h"
+#include "schedule/timed_chip.h"
 
 static chip_event *events(const chip *c) {
   return (chip_event *)c->events.bytes;
@@ -18,12 +18,12 @@ static int32_t take_event(chip *c) {
   return (int32_t)(c->events.length / sizeof fresh) - 1;
 }
 
-pfl_status chip_flag_expect(chip *c, int64_t number, const chip_event *event) {
+pfl_status timed_flag_expect(chip *c, int64_t number, const chip_event *event) {
   char where[160];
   if (c->events.length / sizeof *event >= CHIP_EVENTS_MAX)
     PFL_RAISE(c->slice->error, RESOURCE_EXHAUSTED,
               "%s: more than %d DMAs that nobody waits for",
-              chip_where(c, where), CHIP_EVENTS_MAX);
+              timed_where(c, where), CHIP_EVENTS_MAX);
   int32_t taken = take_event(c);
   PFL_TRY(base_text_check(&c->events, c->slice->error));
   chip_event *all = events(c);
@@ -70,8 +70,8 @@ static void settle(chip *c, chip_event *event, int64_t missing) {
   event->time = end + model->dma_latency_ns * model->clock_ghz;
 }
 
-double chip_flag_when(chip *c, int64_t number, vliw_comparison comparison,
-                      int64_t amount) {
+double timed_flag_when(chip *c, int64_t number, vliw_comparison comparison,
+                       int64_t amount) {
   chip_flag *flag = &c->flags[number];
   int64_t count = flag->count;
   double time = (double)c->core.now;
@@ -91,7 +91,7 @@ double chip_flag_when(chip *c, int64_t number, vliw_comparison comparison,
   return time;
 }
 
-int64_t chip_flag_at(chip *c, int64_t number, double time) {
+int64_t timed_flag_at(chip *c, int64_t number, double time) {
   chip_flag *flag = &c->flags[number];
   while (flag->first >= 0) {
     int32_t first = flag->first;

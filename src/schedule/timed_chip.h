@@ -1,6 +1,6 @@
 /* One chip while it executes: clock, scalar memory, sync flags, DMAs. */
-#ifndef PFL_SCHEDULE_CHIP_H
-#define PFL_SCHEDULE_CHIP_H
+#ifndef PFL_SCHEDULE_TIMED_CHIP_H
+#define PFL_SCHEDULE_TIMED_CHIP_H
 
 #include "base/memory.h"
 #include "schedule/schedule_run.h"
@@ -16,7 +16,7 @@ typedef int64_t chip_value;
 #define CHIP_VECTOR (-2)   /* out of the vector side */
 #define CHIP_OPERAND (-16) /* minus i: the contents of operand i */
 
-static inline bool chip_known(chip_value value) { return value >= 0; }
+static inline bool timed_known(chip_value value) { return value >= 0; }
 
 /* ---- Memory ---------------------------------------------------------------
  */
@@ -103,83 +103,87 @@ struct chip_slice {
   pfl_error *error;
 };
 
-/* ---- chip.c ---------------------------------------------------------------
+/* ---- timed_chip.c
+ * ---------------------------------------------------------------
  */
 
-PFL_NODISCARD pfl_status chip_create(chip_slice *slice, int index);
-void chip_destroy(chip *chip);
+PFL_NODISCARD pfl_status timed_create(chip_slice *slice, int index);
+void timed_destroy(chip *chip);
 
 /* Starts a program: `arguments` (may be NULL) are its operands as the caller
  * hands them over. */
-PFL_NODISCARD pfl_status chip_enter(chip *chip, const schedule_program *program,
-                                    const chip_value *arguments, int count);
-void chip_leave(chip *chip);
+PFL_NODISCARD pfl_status timed_enter(chip *chip,
+                                     const schedule_program *program,
+                                     const chip_value *arguments, int count);
+void timed_leave(chip *chip);
 
-static inline chip_frame *chip_top(chip *c) { return &c->frames[c->depth - 1]; }
+static inline chip_frame *timed_top(chip *c) {
+  return &c->frames[c->depth - 1];
+}
 
 /* The profile of the program that runs. */
-schedule_profile *chip_profile(chip *chip);
+schedule_profile *timed_profile(chip *chip);
 
 /* An address in memory: the allocation's, in the running program. */
-chip_value chip_symbol(const chip *chip, const schedule_program *program,
-                       int32_t symbol);
+chip_value timed_symbol(const chip *chip, const schedule_program *program,
+                        int32_t symbol);
 
-chip_value chip_smem_load(const chip *chip, chip_value address);
-void chip_smem_store(chip *chip, chip_value address, chip_value value);
+chip_value timed_smem_load(const chip *chip, chip_value address);
+void timed_smem_store(chip *chip, chip_value address, chip_value value);
 
 /* Notes it once for each bundle. */
-void chip_warn(chip *chip, schedule_warning_kind kind);
-void chip_span(chip *chip, const schedule_span *span);
+void timed_warn(chip *chip, schedule_warning_kind kind);
+void timed_span(chip *chip, const schedule_span *span);
 
 /* "NAME: bundle 0x1c", for messages. */
-const char *chip_where(const chip *chip, char buffer[160]);
+const char *timed_where(const chip *chip, char buffer[160]);
 
-/* ---- chip_flags.c ---------------------------------------------------------
+/* ---- timed_flags.c ---------------------------------------------------------
  */
 
 /* Will add `event` to the flag. */
-PFL_NODISCARD pfl_status chip_flag_expect(chip *chip, int64_t flag,
-                                          const chip_event *event);
+PFL_NODISCARD pfl_status timed_flag_expect(chip *chip, int64_t flag,
+                                           const chip_event *event);
 
 /* The time at which the flag fulfils the comparison, as far as is known now;
  * INFINITY if nothing known brings it about. */
-double chip_flag_when(chip *chip, int64_t flag, vliw_comparison comparison,
-                      int64_t amount);
+double timed_flag_when(chip *chip, int64_t flag, vliw_comparison comparison,
+                       int64_t amount);
 
 /* The flag at `time`: what came until then is in it. */
-int64_t chip_flag_at(chip *chip, int64_t flag, double time);
+int64_t timed_flag_at(chip *chip, int64_t flag, double time);
 
-/* ---- chip_dma.c -----------------------------------------------------------
+/* ---- timed_dma.c -----------------------------------------------------------
  */
 
 /* Starts the DMA of the running bundle, now. */
-PFL_NODISCARD pfl_status chip_dma(chip *chip, const vliw_dma *dma);
+PFL_NODISCARD pfl_status timed_dma(chip *chip, const vliw_dma *dma);
 
 /* Adds to a flag of another chip; arrives later. */
-PFL_NODISCARD pfl_status chip_signal(chip *chip, chip_value address,
-                                     chip_value amount);
+PFL_NODISCARD pfl_status timed_signal(chip *chip, chip_value address,
+                                      chip_value amount);
 
 /* ---- scalar_unit.c --------------------------------------------------------
  */
 
 /* What an operand comes to. */
-chip_value chip_evaluate(chip *chip, const vliw_value *value);
+chip_value timed_evaluate(chip *chip, const vliw_value *value);
 
 /* The result of an instruction that only computes. */
-chip_value chip_compute(const vliw_instruction *instruction,
-                        const chip_value arguments[3]);
+chip_value timed_compute(const vliw_instruction *instruction,
+                         const chip_value arguments[3]);
 
-/* ---- chip_run.c -----------------------------------------------------------
+/* ---- timed_run.c -----------------------------------------------------------
  */
 
 /* Runs until a bundle that concerns the world outside the core (CHIP_SYNCS),
  * which is issued but not executed, or the end (CHIP_DONE). */
-PFL_NODISCARD pfl_status chip_advance(chip *chip);
+PFL_NODISCARD pfl_status timed_advance(chip *chip);
 
 /* When that bundle can execute; INFINITY: it waits for what nobody sent. */
-double chip_when(chip *chip);
+double timed_when(chip *chip);
 
 /* Executes it at that time. */
-PFL_NODISCARD pfl_status chip_sync(chip *chip, double time);
+PFL_NODISCARD pfl_status timed_sync(chip *chip, double time);
 
 #endif
