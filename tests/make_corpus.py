@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes the corpora that the fuzz targets start from: corpus/safetensors,
-corpus/json, corpus/stablehlo and corpus/csv beside this file. The files are kept
-with the sources; this says how they were made, and python3 make_corpus.py makes the same again.
+corpus/json, corpus/stablehlo, corpus/csv and corpus/mosaic beside this file. The
+files are kept with the sources; this says how they were made, and python3
+make_corpus.py makes the same again.
 
 A name says what is in a file: good_ ones are read, bad_ ones are refused, and
 replaying them checks that.
@@ -236,6 +237,127 @@ STABLEHLO = {
     "bad_base64": ONE.replace(b"a2Vy", b"a2V?"),
 }
 
+# ---- Mosaic ----------------------------------------------------------------
+
+
+def kernel(*ops, after='{stable_mosaic.version = 3 : i64}'):
+    """A module of these ops, which stand in no function: reading them is what
+    is at stake, and not the rules."""
+    body = "".join(f"  {op}\n" for op in ops)
+    return f'"builtin.module"() ({{\n{body}}}) {after} : () -> ()\n'.encode()
+
+
+def with_attribute(text):
+    return kernel('"a.b"() {x = ' + text + "} : () -> ()", after="")
+
+
+def with_type(text):
+    return kernel(f'"a.b"() : () -> {text}', after="")
+
+
+def regions(depth):
+    return kernel('"a.b"() ({\n' * depth + "}) : () -> ()\n" * depth, after="")
+
+
+VMEM = "memref<8x128xf32, #tpu.memory_space<vmem>>"
+TILE_TYPE = "vector<8x128xf32>"
+INDEX = '%i = "stable_mosaic.arith.constant"() {value = 0 : index} : () -> index'
+LOAD = f'%v = "stable_mosaic.vector.load"(%a, %i, %i) : ({VMEM}, index, index)' \
+       f" -> {TILE_TYPE}"
+STORE = '"stable_mosaic.tpu.vector_store"(%v, %a, %i, %i) {{' \
+        "operandSegmentSizes = array<i32: {}>, strides = array<i32>}} : " \
+        f"({TILE_TYPE}, {VMEM}, index, index) -> ()"
+FUNCTION = '"stable_mosaic.func.func"() ({{\n  ^bb0(%a: ' + VMEM + \
+    '):\n  {}\n  "stable_mosaic.func.return"() : () -> ()\n  }}) {{' \
+    "dimension_semantics = [], function_type = (" + VMEM + ") -> (), " \
+    "scalar_prefetch = 0 : i64, scratch_operands = 0 : i64, sym_name = " \
+    '"k", tpu.core_type = #tpu.core_type<tc>}} : () -> ()'
+COPY = kernel(FUNCTION.format("\n  ".join(
+    [INDEX, LOAD, STORE.format("1, 1, 2, 0")])))
+FOR = '%r:2 = "scf.for"(%i, %i, %i, %x, %x) ({ ^bb0(%k: i32, %y: f32, ' \
+      '%z: f32): "scf.yield"(%z, %y) : (f32, f32) -> () }) : ' \
+      "(i32, i32, i32, f32, f32) -> (f32, f32)"
+
+MOSAIC = {
+    "good_copy": COPY,
+    "good_plain": COPY.replace(b"stable_mosaic.func", b"func")
+                      .replace(b"stable_mosaic.tpu.", b"tpu.")
+                      .replace(b"stable_mosaic.vector", b"vector")
+                      .replace(b"stable_mosaic.arith", b"arith")
+                      .replace(b" {stable_mosaic.version = 3 : i64}", b""),
+    "good_empty_module": kernel(after=""),
+    "good_module": b"module attributes {stable_mosaic.version = 3 : i64} {\n" +
+                   f"{INDEX}\n}}\n".encode(),
+    "good_for": kernel('%i = "a.b"() : () -> i32', '%x = "a.b"() : () -> f32',
+                       FOR, '"a.b"(%r#1) : (f32) -> ()', after=""),
+    "good_aliases": b"#loc1 = loc(unknown)\n#m = affine_map<(d0) -> (d0)>\n" +
+                    with_attribute("#m").replace(b"-> ()\n",
+                                                 b"-> () loc(#loc1)\n", 1),
+    "bad_alias_nul": b"#m = \0\n" + with_attribute("#m"),
+    "good_locations": kernel('"a.b"() : () -> () loc("f.c":7:0)',
+                             '"a.b"() : () -> () loc(callsite("a" at "b"))',
+                             '"a.b"() : () -> () loc("a\\\\\\"b":7:0)',
+                             '"a.b"() : () -> () loc("a\\0Ab":7:0)',
+                             after=""),
+    "good_comments": COPY.replace(b"\n", b" // {(<[\"\n"),
+    "good_unknown": with_attribute('#x.y<"}>", 1>'),
+    "good_numbers": with_attribute(
+        "[-9223372036854775808 : i64, 0x7F800000 : f32, -0.0 : f32, true, "
+        "1.0e-45 : f32, 65504.0 : f16, dense<0xFF80> : vector<8x128xbf16>]"),
+    "good_strings": with_attribute('"\\22\\0A\\\\\\C3\\A9"'),
+    "good_types": with_type(
+        "(memref<?x8xbf16, strided<[8, 1], offset: ?>>, !tpu.dma_semaphore, "
+        "memref<2x!tpu.semaphore, #tpu.memory_space<semaphore_mem>>, "
+        "vector<i1>, tensor<*xf32>, (i32) -> (f32, !a.b<[1]>))")
+        .replace(b'"a.b"()', b'%0:6 = "a.b"()'),
+    "good_deep": regions(60),
+    "bad_empty": b"",
+    "bad_alias_cut": b"#",
+    "bad_bytecode": b"ML\xefR\x0bMLIR20.0\0",
+    "bad_nul": COPY.replace(b"%v", b"%v\0", 1),
+    "bad_not_utf8": COPY.replace(b"%v", b"%\xff\xfe", 1),
+    "bad_rest": COPY + b"}",
+    "bad_two_modules": COPY + COPY,
+    "bad_unfinished_string": COPY[:COPY.index(b"func.func") + 4],
+    "bad_unfinished_region": COPY[:COPY.index(b'"stable_mosaic.func.return')],
+    "bad_unfinished_type": COPY[:COPY.index(b"#tpu.memory_space") + 8],
+    "bad_unfinished_attribute": COPY[:COPY.index(b"array<i32: 1") + 12],
+    "bad_unfinished_comment": b"// nothing else",
+    "bad_deep_regions": regions(1000),
+    "bad_deep_types": with_type("(" * 1000),
+    "bad_deep_attributes": with_attribute("[{x = " * 1000),
+    "bad_deep_unknown": with_attribute("#x<" * 1000),
+    "bad_results_huge": kernel('%r:4611686018427387904 = "a.b"() : () -> ()',
+                               after=""),
+    "bad_results_number": kernel('%r:0 = "a.b"() : () -> ()', after=""),
+    "bad_result_of_two": kernel('%r:2 = "a.b"() : () -> (i32, i32)',
+                                '"a.b"(%r#2) : (i32) -> ()', after=""),
+    "bad_rank": with_type("vector<" + "1x" * 17 + "f32>"),
+    "bad_size": with_type("vector<99999999999999999999xf32>"),
+    "bad_size_negative": with_type("vector<-1xf32>"),
+    "bad_element": with_type("vector<8xf33>"),
+    "bad_number_i8": with_attribute("[300 : i8]"),
+    "bad_number_i32": with_attribute("array<i32: 1, 4294967296>"),
+    "bad_number_f16": with_attribute("0x10000 : f16"),
+    "bad_dense_list": with_attribute("dense<[1, 2 : vector<2xi32>"),
+    "bad_twice": kernel(INDEX, INDEX),
+    "bad_undefined": kernel('"a.b"(%n) : (i32) -> ()', after=""),
+    "bad_own_operand": kernel('%n = "a.b"(%n) : (i32) -> i32', after=""),
+    "bad_operand_type": kernel('%n = "a.b"() : () -> i32',
+                               '"a.b"(%n) : (i64) -> ()', after=""),
+    "bad_operand_count": kernel('%n = "a.b"() : () -> i32',
+                                '"a.b"(%n) : () -> ()', after=""),
+    "bad_out_of_region": kernel(
+        '"a.b"() ({ %n = "a.b"() : () -> i32 }) : () -> ()',
+        '"a.b"(%n) : (i32) -> ()', after=""),
+    "bad_two_blocks": kernel('"a.b"() ({\n^a:\n^b:\n}) : () -> ()', after=""),
+    "bad_successor": kernel('"a.b"()[^a] : () -> ()', after=""),
+    "bad_no_version": kernel(INDEX, after=""),
+    "bad_version_99": kernel(INDEX, after="{stable_mosaic.version = 99 : i64}"),
+    "bad_version_text": kernel(INDEX, after='{stable_mosaic.version = "3"}'),
+    "good_but_for_the_rules": COPY.replace(b"1, 1, 2, 0", b"1, 1, 2"),
+}
+
 
 def write(folder, files, ending):
     (HERE / folder).mkdir(parents=True, exist_ok=True)
@@ -247,3 +369,4 @@ write("safetensors", SAFETENSORS, ".safetensors")
 write("json", JSON, ".json")
 write("stablehlo", STABLEHLO, ".mlir")
 write("csv", CSV, ".csv")
+write("mosaic", MOSAIC, ".mlir")

@@ -268,6 +268,53 @@ static const sample samples[] = {
               ") -> (), window_params = [{transform_indices = @nowhere, "
               "window_bounds = array<i64: 16, 128>}]",
               "%a: " VMEM, "")},
+    /* ops with rules of their own that none of the above breaks */
+    {MO_RULE_SLICE, BODY,
+     "%y = \"vector.insert_strided_slice\"(%f, %f) {offsets = [1, 0], strides "
+     "= "
+     "[1, 1]} : (" F ", " F ") -> " F "\n"},
+    {MO_RULE_SLICE, BODY,
+     "%y = \"vector.insert_strided_slice\"(%f, %f) {offsets = [0, 0], strides "
+     "= "
+     "[1, 1]} : (" F ", " F ") -> vector<32x128xf32>\n"},
+    {MO_RULE_TERMINATOR, BODY,
+     "\"scf.while\"() ({\n\"scf.yield\"() : () -> ()\n}, {\n"
+     "\"scf.yield\"() : () -> ()\n}) : () -> ()\n"},
+    {MO_RULE_BLOCK_ARGUMENTS, BODY,
+     "%y = \"scf.while\"(%i) ({\n^bb0(%a: i32):\n"
+     "\"scf.condition\"(%t, %a) : (i1, i32) -> ()\n}, {\n"
+     "\"scf.yield\"(%i) : (i32) -> ()\n}) : (i32) -> i32\n"},
+    {MO_RULE_YIELD, BODY,
+     "%y = \"scf.while\"(%i) ({\n^bb0(%a: i32):\n"
+     "\"scf.condition\"(%t) : (i1) -> ()\n}, {\n^bb0(%n: i32):\n"
+     "\"scf.yield\"(%n) : (i32) -> ()\n}) : (i32) -> i32\n"},
+    {MO_RULE_YIELD, BODY,
+     "%y = \"scf.while\"(%i) ({\n^bb0(%a: i32):\n"
+     "\"scf.condition\"(%t, %a) : (i1, i32) -> ()\n}, {\n^bb0(%n: i32):\n"
+     "\"scf.yield\"(%e) : (f32) -> ()\n}) : (i32) -> i32\n"},
+    {MO_RULE_STRIDES, BODY,
+     "%y = \"tpu.vector_load\"(%v, %x, %x) {operandSegmentSizes = array<i32: "
+     "1, "
+     "2, 0>, strides = array<i32: 1, 0>} : (" VMEM ", index, index) -> " F
+     "\n"},
+    {MO_RULE_STRIDES, BODY,
+     "\"tpu.strided_store\"(%f, %v, %x, %x) {strides = array<i32: 2>} : (" F
+     ", " VMEM ", index, index) -> ()\n"},
+    {MO_RULE_RESHAPE, BODY,
+     "%y = \"tpu.reshape\"(%f) : (" F ") -> vector<16x64xf32>\n"},
+    {MO_RULE_REFERENCE_SHAPE, BODY,
+     "%y = \"tpu.memref_reshape\"(%v) : (" VMEM
+     ") -> memref<16x64xf32, #tpu.memory_space<vmem>>\n"},
+    {MO_RULE_REFERENCE_SHAPE, BODY,
+     "%y = \"tpu.memref_bitcast\"(%v) : (" VMEM
+     ") -> memref<16x128xbf16, #tpu.memory_space<vmem>>\n"},
+    {MO_RULE_SEMAPHORE_RANK, BODY,
+     "%y = \"tpu.sem_barrier\"() : () -> memref<2x!tpu.semaphore, "
+     "#tpu.memory_space<semaphore_mem>>\n"},
+    {MO_RULE_TERMINATOR, BODY,
+     "\"tpu.trace\"() ({\n\"scf.yield\"() : () -> ()\n}) {level = 1 : i32, "
+     "message = \"m\"} : () -> ()\n"},
+    {MO_RULE_CAST, BODY, "%y = \"arith.bitcast\"(%i) : (i32) -> i1\n"},
 };
 enum { SAMPLES = sizeof samples / sizeof *samples };
 
@@ -327,7 +374,7 @@ static void test_scopes(void) {
       "\"builtin.module\"() ({\n"
       "\"func.func\"() ({\n^bb0(%a: i32):\n" RETURN
       "}) {function_type = (i32) -> (), sym_name = \"f\"} : () -> ()\n"
-      "\"func.func\"() ({\n^bb0(%b: i32):\n"
+      "\"func.func\"() ({\n^bb0(%n: i32):\n"
       "%c = \"arith.addi\"(%b, %b) : (i32, i32) -> i32\n" RETURN
       "}) {function_type = (i32) -> (), sym_name = \"g\"} : () -> "
       "()\n" END);
@@ -337,6 +384,8 @@ static void test_scopes(void) {
   mo_module_destroy(module);
 }
 
+/* A rule, or an op with rules of its own, that nothing here breaks is one whose
+ * check could be missing. */
 static void test_every_rule(void) {
   bool seen[MO_RULE_COUNT] = {
       [MO_RULE_DOMINANCE] = true, [MO_RULE_ISOLATION] = true};
@@ -345,6 +394,30 @@ static void test_every_rule(void) {
     CHECK(seen[i], "no module breaks \"%s\"", mo_rule_text((mo_rule)i));
 }
 
+static bool is_broken(const char *op) {
+  char quoted[64];
+  snprintf(quoted, sizeof quoted, "\"%s\"", op);
+  for (int i = 0; i < SAMPLES; i++)
+    if (strstr(samples[i].text, quoted)) return true;
+  return false;
+}
+
+static void test_every_op(void) {
+  static const struct {
+    const char *name, *rule;
+  } ops[] = {
+#define OP_ROW(id, name, operands, results, attributes, regions, rule, \
+               meaning)                                                \
+  {name, #rule},
+      MO_OP_LIST(OP_ROW)
+#undef OP_ROW
+  };
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+    CHECK(strcmp(ops[i].rule, "OWN") || is_broken(ops[i].name),
+          "no module breaks a rule of %s", ops[i].name);
+}
+
 int main(void) {
-  return CHECK_RUN(test_kept, test_broken, test_scopes, test_every_rule);
+  return CHECK_RUN(test_kept, test_broken, test_scopes, test_every_rule,
+                   test_every_op);
 }

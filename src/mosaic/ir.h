@@ -344,7 +344,8 @@ PFL_NODISCARD pfl_status mo_print(mo_module *module,
 /* Reads that text, and what MLIR prints of modules like these: `module
  * attributes {...} {`, aliases, locations. Unknown ops, types and attributes
  * are kept as they are. Limits: one block a region, no successors.
- * INVALID_ARGUMENT: the message names line, column and what was expected.
+ * INVALID_ARGUMENT: the message names line, column and what was expected, or
+ * what its version does not have.
  * RESOURCE_EXHAUSTED. On failure *out_module is NULL. */
 PFL_NODISCARD pfl_status mo_parse(const char *text, size_t length,
                                   const pfl_allocator *allocator,

@@ -100,6 +100,17 @@ static pfl_status read_use(parser *p, mo_value **out) {
 
 /* ---- Locations ---------------------------------------------------------- */
 
+/* Takes back the escapes that the printer writes; false if there are others. */
+static bool unescape(char *text) {
+  char *to = text;
+  for (const char *from = text; *from; from++) {
+    if (*from == '\\' && *++from != '\\' && *from != '"') return false;
+    *to++ = *from;
+  }
+  *to = 0;
+  return true;
+}
+
 /* loc(...): a file and a line are kept, anything else is passed over. */
 static pfl_status read_location(parser *p, mo_op *op) {
   mo_lexer *lexer = &p->lexer;
@@ -120,9 +131,10 @@ static pfl_status read_location(parser *p, mo_op *op) {
     return mo_read_balanced(lexer, "a location", &file, &length);
   }
   if (op && line >= 0 && line <= INT32_MAX) {
-    op->file = mo_arena_copy(&lexer->module->arena, file, length);
+    char *copy = mo_arena_copy(&lexer->module->arena, file, length);
+    if (!copy) return mo_out_of_memory(lexer);
+    op->file = unescape(copy) ? copy : NULL;
     op->line = (int)line;
-    if (!op->file) return mo_out_of_memory(lexer);
   }
   return PFL_STATUS_OK;
 }
@@ -286,13 +298,14 @@ static pfl_status check_types(parser *p, const draft *d, const mo_op *op,
 
 static pfl_status bind_results(parser *p, const draft *d, const mo_op *op) {
   int64_t first = 0;
-  for (int i = 0; i < d->result_names; i++) {
+  int i = 0;
+  for (; i < d->result_names; i++) {
     if (d->results[i].count > op->result_count - first) break;
     PFL_TRY(bind(p, d->results[i].name, d->results[i].length,
                  op->results + first, (int)d->results[i].count));
     first += d->results[i].count;
   }
-  if (first != op->result_count)
+  if (first != op->result_count || i < d->result_names)
     return mo_wrong(&p->lexer, d->at,
                     "has another number of results than names", d->name,
                     d->name_length);
@@ -347,11 +360,14 @@ static pfl_status read_op(parser *p, mo_region *region) {
 static pfl_status read_aliases(parser *p) {
   mo_lexer *lexer = &p->lexer;
   base_text kept = {.allocator = lexer->module->arena.allocator};
+  if (lexer->module->aliases)
+    base_text_add_string(&kept, lexer->module->aliases);
   while (mo_peek(lexer) == '#' || mo_peek(lexer) == '!') {
     size_t start = lexer->at;
-    while (lexer->at < lexer->length && lexer->text[lexer->at] != '\n')
+    while (lexer->at < lexer->length && lexer->text[lexer->at] &&
+           lexer->text[lexer->at] != '\n')
       lexer->at++;
-    if (strncmp(lexer->text + start, "#loc", 4))
+    if (lexer->at - start < 4 || memcmp(lexer->text + start, "#loc", 4))
       base_text_add(&kept, lexer->text + start, lexer->at - start);
     if (kept.length && kept.bytes[kept.length - 1] != '\n')
       base_text_add_string(&kept, "\n");

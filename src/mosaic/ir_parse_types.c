@@ -231,6 +231,13 @@ static pfl_status read_literal(mo_lexer *lexer, literal *out) {
   return PFL_STATUS_OK;
 }
 
+/* Whether an integer of that type can have the value, signed or not. */
+static bool fits(int64_t value, mo_element element) {
+  int bits = mo_element_bits(element);
+  return bits >= 64 ||
+         (value >= -((int64_t)1 << (bits - 1)) && value < (int64_t)1 << bits);
+}
+
 /* The attribute of a literal whose type is the scalar `type`. */
 static pfl_status type_literal(mo_lexer *lexer, const literal *l,
                                const mo_type *type, const mo_attr **out) {
@@ -250,6 +257,9 @@ static pfl_status type_literal(mo_lexer *lexer, const literal *l,
                       spelled, l->length);
     *out = mo_attr_simple(lexer->module, MO_ATTR_FLOAT, l->integer, type);
   } else if (family == MO_FAMILY_INTEGER && !l->fraction) {
+    if (!fits(l->integer, type->element))
+      return mo_wrong(lexer, l->at, "needs more bits than its type has",
+                      spelled, l->length);
     *out =
         type->element == MO_I1
             ? mo_attr_simple(lexer->module, MO_ATTR_BOOL, l->integer & 1, NULL)
@@ -333,7 +343,9 @@ static pfl_status read_numbers(mo_lexer *lexer, const mo_attr **out) {
         numbers = wider;
         room *= 2;
       }
-      PFL_TRY(mo_read_integer(lexer, &numbers[count++]));
+      PFL_TRY(mo_read_integer(lexer, &numbers[count]));
+      if (!fits(numbers[count++], element))
+        return mo_expected(lexer, "numbers of the width that was said");
     } while (mo_take(lexer, ","));
   PFL_TRY(mo_need(lexer, ">"));
   *out = mo_attr_numbers(lexer->module, element, count, numbers);

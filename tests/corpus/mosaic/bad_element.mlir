@@ -1,0 +1,3 @@
+"builtin.module"() ({
+  "a.b"() : () -> vector<8xf33>
+})  : () -> ()

@@ -1,0 +1,4 @@
+"builtin.module"() ({
+  %i = "stable_mosaic.arith.constant"() {value = 0 : index} : () -> index
+  %i = "stable_mosaic.arith.constant"() {value = 0 : index} : () -> index
+}) {stable_mosaic.version = 3 : i64} : () -> ()

@@ -1,0 +1,2 @@
+"builtin.module"() ({
+  "stable_mosaic.func
