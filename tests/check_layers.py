@@ -23,14 +23,15 @@ LAYERS = {
     "xla": ["kernels", "mosaic", "attention", "base"],
     "pjrt": ["base"],
     "sim": ["pjrt", "xla", "mosaic", "cpu", "base"],
+    "device": ["pjrt", "xla", "kernels", "mosaic", "attention", "base"],
     "schedule": ["base"],
-    "api": ["schedule", "sim", "pjrt", "xla", "kernels", "mosaic", "cpu",
-            "attention", "base"],
-    "bench": ["api", "schedule", "sim", "pjrt", "xla", "kernels", "mosaic",
-              "cpu", "attention", "base"],
+    "api": ["schedule", "device", "sim", "pjrt", "xla", "kernels", "mosaic",
+            "cpu", "attention", "base"],
+    "bench": ["api", "schedule", "device", "sim", "pjrt", "xla", "kernels",
+              "mosaic", "cpu", "attention", "base"],
     "pflash-compiler": ["pjrt", "base"],       # programs/pflash-compiler
     "pflash-sim": ["sim", "pjrt", "base"],     # programs/pflash-sim
-    "pflash": ["bench", "schedule", "pjrt", "xla", "kernels", "mosaic",
+    "pflash": ["bench", "schedule", "device", "pjrt", "xla", "kernels", "mosaic",
                "attention", "base"],           # programs/pflash
 }
 LINES_MAX = 700

@@ -1,0 +1,253 @@
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "device/device.h"
+#include "device/spread.h"
+#include "pjrt/compile.h"
+
+static double now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return 1e3 * (double)now.tv_sec + 1e-6 * (double)now.tv_nsec;
+}
+
+/* ---- Programs ------------------------------------------------------------ */
+
+static pfl_status compile(const device_slice *slice, const base_text *module,
+                          const base_text *options, device_program *program,
+                          pfl_error *error) {
+  const pjrt_compile_request request = {.topology = slice->target,
+                                        .module = module->bytes,
+                                        .module_size = module->length,
+                                        .options = options->bytes,
+                                        .options_size = options->length,
+                                        .plugin = base_text_get(&slice->plugin),
+                                        .out_from_cache = &program->from_cache};
+  pjrt_artifact artifact;
+  double start = now_ms();
+  PFL_TRY(pjrt_compile(&request, &slice->allocator, &artifact, error));
+  program->compile_ms = now_ms() - start;
+  pfl_status status =
+      pjrt_program_load(&slice->client, artifact.executable,
+                        artifact.executable_size, &program->loaded, error);
+  pjrt_artifact_release(&artifact);
+  return status;
+}
+
+static pfl_status lower(const device_slice *slice, device_program *program,
+                        pfl_error *error) {
+  base_text module = {.allocator = slice->allocator};
+  base_text options = {.allocator = slice->allocator};
+  pfl_status status = xla_lower(&program->kernels, &module, &options, error);
+  if (!status) status = compile(slice, &module, &options, program, error);
+  base_text_release(&module);
+  base_text_release(&options);
+  return status;
+}
+
+pfl_status device_prepare(const device_slice *slice,
+                          const kernels_request *request,
+                          device_program *out_program, pfl_error *error) {
+  kernels_request asked = *request;
+  asked.target = slice->target;
+  *out_program = (device_program){
+      .op = request->op,
+      .cache_length = request->decode ? request->decode->Smax : 0};
+  PFL_TRY(
+      kernels_write(&asked, &slice->allocator, &out_program->kernels, error));
+  xla_signature_of(&out_program->kernels, &out_program->signature);
+  pfl_status status = lower(slice, out_program, error);
+  if (status) device_program_release(slice, out_program);
+  return status;
+}
+
+void device_program_release(const device_slice *slice,
+                            device_program *program) {
+  pjrt_program_unload(&slice->client, &program->loaded);
+  kernels_program_release(&program->kernels);
+}
+
+/* ---- In ------------------------------------------------------------------ */
+
+/* One run: buffers in rows, a row for each chip. */
+typedef struct device_job {
+  const device_slice *slice;
+  const device_program *program;
+  int chips;
+  PJRT_Buffer **arguments, **results;
+  int32_t *lengths; /* of full caches, where none are given */
+} device_job;
+
+static const device_tensor *find(const device_tensor *tensors, int count,
+                                 const char *name) {
+  for (int i = 0; i < count; i++)
+    if (!strcmp(tensors[i].name, name)) return &tensors[i];
+  return NULL;
+}
+
+static pfl_status no_memory(const char *name, pfl_error *error) {
+  PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for tensor %s", name);
+}
+
+static pfl_status upload_part(const device_job *job, int argument, int chip,
+                              const device_tensor *whole, void *part,
+                              pfl_error *error) {
+  const xla_signature *signature = &job->program->signature;
+  const kernels_tensor *tensor = signature->arguments[argument];
+  pjrt_upload upload = {.device = job->program->loaded.devices[chip],
+                        .shape = {.dtype = tensor->dtype, .rank = tensor->rank},
+                        .data = part};
+  memcpy(upload.shape.sizes, tensor->shape, sizeof upload.shape.sizes);
+  device_spread(tensor, job->chips, chip, whole->data, whole->items, part);
+  return pjrt_buffer_upload(
+      &job->slice->client, &upload, NULL,
+      &job->arguments[chip * signature->argument_count + argument], error);
+}
+
+static pfl_status upload_tensor(const device_job *job, int argument,
+                                const device_tensor *whole, pfl_error *error) {
+  const kernels_tensor *tensor = job->program->signature.arguments[argument];
+  int64_t bytes;
+  if (whole->dtype != tensor->dtype)
+    PFL_RAISE(error, INVALID_ARGUMENT, "tensor %s is %s: must be %s",
+              tensor->name, pfl_dtype_name(whole->dtype),
+              pfl_dtype_name(tensor->dtype));
+  PFL_TRY(device_spread_check(tensor, job->chips, whole->items, error));
+  PFL_TRY(device_part_bytes(tensor, &bytes, error));
+  void *part = base_allocate(&job->slice->allocator, (size_t)bytes);
+  if (!part) return no_memory(tensor->name, error);
+  pfl_status status = PFL_STATUS_OK;
+  for (int chip = 0; chip < job->chips && !status; chip++)
+    status = upload_part(job, argument, chip, whole, part, error);
+  base_release(&job->slice->allocator, part);
+  return status;
+}
+
+/* The lengths of full caches: as many as the program has room for, of which it
+ * reads a sequence's own. */
+static pfl_status make_lengths(device_job *job, const kernels_tensor *tensor,
+                               device_tensor *out, pfl_error *error) {
+  int64_t bytes;
+  PFL_TRY(device_part_bytes(tensor, &bytes, error));
+  job->lengths = base_allocate(&job->slice->allocator, (size_t)bytes);
+  if (!job->lengths) return no_memory(tensor->name, error);
+  *out = (device_tensor){tensor->name, PFL_DTYPE_I32, bytes / 4, job->lengths};
+  for (int64_t i = 0; i < out->items; i++)
+    job->lengths[i] = (int32_t)job->program->cache_length;
+  return PFL_STATUS_OK;
+}
+
+static pfl_status upload_all(device_job *job, const device_tensor *inputs,
+                             int count, pfl_error *error) {
+  const xla_signature *signature = &job->program->signature;
+  for (int i = 0; i < signature->argument_count; i++) {
+    const kernels_tensor *tensor = signature->arguments[i];
+    const device_tensor *given = find(inputs, count, tensor->name);
+    device_tensor full;
+    if (!given && job->program->op == KERNELS_DECODE &&
+        !strcmp(tensor->name, "lengths")) {
+      PFL_TRY(make_lengths(job, tensor, &full, error));
+      given = &full;
+    }
+    if (!given)
+      PFL_RAISE(error, INVALID_ARGUMENT, "tensor %s is not given: %s reads it",
+                tensor->name, job->program->kernels.name);
+    PFL_TRY(upload_tensor(job, i, given, error));
+  }
+  return PFL_STATUS_OK;
+}
+
+/* ---- Out ----------------------------------------------------------------- */
+
+static pfl_status download_tensor(const device_job *job, int result,
+                                  const device_tensor *whole,
+                                  pfl_error *error) {
+  const xla_signature *signature = &job->program->signature;
+  const kernels_tensor *tensor = signature->results[result];
+  int64_t bytes;
+  if (whole->dtype != tensor->dtype)
+    PFL_RAISE(error, INVALID_ARGUMENT, "tensor %s is %s: the program makes %s",
+              tensor->name, pfl_dtype_name(whole->dtype),
+              pfl_dtype_name(tensor->dtype));
+  PFL_TRY(device_spread_check(tensor, job->chips, whole->items, error));
+  PFL_TRY(device_part_bytes(tensor, &bytes, error));
+  void *part = base_allocate(&job->slice->allocator, (size_t)bytes);
+  if (!part) return no_memory(tensor->name, error);
+  pfl_status status = PFL_STATUS_OK;
+  int chips = tensor->split.split ? job->chips : 1; /* else all have the same */
+  for (int chip = 0; chip < chips && !status; chip++) {
+    pjrt_download download = {.data = part, .size = (size_t)bytes};
+    status = pjrt_buffer_download(
+        &job->slice->client,
+        job->results[chip * signature->result_count + result], &download, NULL,
+        error);
+    if (!status)
+      device_gather(tensor, job->chips, chip, part, whole->items, whole->data);
+  }
+  base_release(&job->slice->allocator, part);
+  return status;
+}
+
+static pfl_status download_all(const device_job *job,
+                               const device_tensor *outputs, int count,
+                               pfl_error *error) {
+  const xla_signature *signature = &job->program->signature;
+  for (int i = 0; i < count; i++) {
+    int result = 0;
+    while (result < signature->result_count &&
+           strcmp(signature->results[result]->name, outputs[i].name))
+      result++;
+    if (result == signature->result_count)
+      PFL_RAISE(error, INVALID_ARGUMENT,
+                "tensor %s is asked for: %s makes none", outputs[i].name,
+                job->program->kernels.name);
+    PFL_TRY(download_tensor(job, result, &outputs[i], error));
+  }
+  return PFL_STATUS_OK;
+}
+
+/* ---- Runs ---------------------------------------------------------------- */
+
+static pfl_status do_job(device_job *job, const device_tensor *inputs,
+                         int input_count, const device_tensor *outputs,
+                         int output_count, device_times *times,
+                         pfl_error *error) {
+  const xla_signature *signature = &job->program->signature;
+  double start = now_ms();
+  PFL_TRY(upload_all(job, inputs, input_count, error));
+  double uploaded = now_ms();
+  pjrt_run run = {.arguments = job->arguments,
+                  .argument_count = signature->argument_count};
+  PFL_TRY(pjrt_program_run(&job->slice->client, &job->program->loaded, &run,
+                           NULL, job->results, error));
+  double ran = now_ms();
+  PFL_TRY(download_all(job, outputs, output_count, error));
+  *times = (device_times){uploaded - start, ran - uploaded, now_ms() - ran};
+  return PFL_STATUS_OK;
+}
+
+pfl_status device_run(const device_slice *slice, const device_program *program,
+                      const device_tensor *inputs, int input_count,
+                      const device_tensor *outputs, int output_count,
+                      device_times *out_times, pfl_error *error) {
+  const pfl_allocator *allocator = &slice->allocator;
+  device_job job = {.slice = slice,
+                    .program = program,
+                    .chips = (int)program->loaded.device_count};
+  size_t arguments = (size_t)(job.chips * program->signature.argument_count);
+  size_t results = (size_t)(job.chips * program->signature.result_count);
+  job.arguments =
+      base_allocate(allocator, (arguments + results) * sizeof *job.arguments);
+  if (!job.arguments)
+    PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for a run");
+  memset(job.arguments, 0, (arguments + results) * sizeof *job.arguments);
+  job.results = job.arguments + arguments;
+  pfl_status status = do_job(&job, inputs, input_count, outputs, output_count,
+                             out_times, error);
+  pjrt_buffers_destroy(&slice->client, job.arguments,
+                       (int64_t)(arguments + results));
+  base_release(allocator, job.arguments);
+  base_release(allocator, job.lengths);
+  return status;
+}
