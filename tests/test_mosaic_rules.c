@@ -375,7 +375,7 @@ static void test_scopes(void) {
       "\"func.func\"() ({\n^bb0(%a: i32):\n" RETURN
       "}) {function_type = (i32) -> (), sym_name = \"f\"} : () -> ()\n"
       "\"func.func\"() ({\n^bb0(%n: i32):\n"
-      "%c = \"arith.addi\"(%b, %b) : (i32, i32) -> i32\n" RETURN
+      "%c = \"arith.addi\"(%n, %n) : (i32, i32) -> i32\n" RETURN
       "}) {function_type = (i32) -> (), sym_name = \"g\"} : () -> "
       "()\n" END);
   module->body.last->regions[0]->first->operands[0] =
