@@ -30,7 +30,7 @@ static pfl_status compile(const char *target, const kernels_program *program,
   return status;
 }
 
-/* [B, Hq, Hkv, Sq, Sk, D, Dv] */
+/* [B, Hq, Hkv, Sq, Sk, D, Dv]; where Sq is odd, with segment ids and sinks. */
 typedef struct compiled {
   int64_t sizes[7];
   pfl_dtype dtype;
@@ -70,8 +70,12 @@ static void check_compiles(const char *target, kernels_op op,
   pfl_error error = {PFL_STATUS_OK, ""};
   if (missing) return;
   CHECK_NEED(!attention_problem_init(&attention, &problem, &error));
-  kernels_request request = {
-      .op = op, .problem = &problem, .target = target, .lse = true};
+  kernels_request request = {.op = op,
+                             .problem = &problem,
+                             .target = target,
+                             .lse = true,
+                             .segment_ids = s[3] % 2,
+                             .sinks = s[3] % 2};
   check_request(&request, s);
 }
 
@@ -86,7 +90,10 @@ static void test_forward(void) {
       {{1, 2, 2, 517, 300, 96}, PFL_DTYPE_BF16, {.causal = 1}},
       {{1, 2, 1, 129, 700, 256},
        PFL_DTYPE_BF16,
-       {.windowed = 1, .window_left = 50, .window_right = 20}},
+       {.windowed = 1, .window_left = 50, .window_right = 20, .softcap = 30}},
+      {{1, 2, 1, 600, 600, 64},
+       PFL_DTYPE_BF16,
+       {.causal = 1, .windowed = 1, .window_left = 99, .window_right = -1}},
       {{1, 2, 2, 200, 200, 80, 40}, PFL_DTYPE_F32, {0}}};
   for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
     check_compiles(targets[i], KERNELS_FORWARD, &common);

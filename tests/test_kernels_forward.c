@@ -14,14 +14,17 @@ static attention_problem problem_of(const pfl_attention *given) {
   return problem;
 }
 
-static pfl_status write(const attention_problem *problem,
+/* `extras`: 1 lse, 2 segment ids, 4 sinks. */
+static pfl_status write(const attention_problem *problem, int64_t extras,
                         const kernels_tile *tiles, int tile_count,
                         kernels_program *out_program, pfl_error *error) {
   *error = (pfl_error){PFL_STATUS_OK, ""};
   return kernels_write(&(kernels_request){.op = KERNELS_FORWARD,
                                           .problem = problem,
                                           .target = "v5e:1x1",
-                                          .lse = true,
+                                          .lse = extras & 1,
+                                          .segment_ids = extras & 2,
+                                          .sinks = extras & 4,
                                           .tiles = tiles,
                                           .tile_count = tile_count},
                        &heap, out_program, error);
@@ -45,6 +48,7 @@ static pfl_attention any_attention(void) {
     a.scoring.window_left = check_between(-1, 700);
     a.scoring.window_right = check_between(-1, 700);
   }
+  if (check_between(0, 2) == 0) a.scoring.softcap = 30;
   return a;
 }
 
@@ -56,7 +60,8 @@ static void test_any_problem(void) {
     attention_problem problem = problem_of(&given);
     kernels_program program;
     pfl_error error;
-    pfl_status status = write(&problem, NULL, 0, &program, &error);
+    pfl_status status =
+        write(&problem, check_between(0, 7), NULL, 0, &program, &error);
     CHECK(!status, "%s", error.message);
     if (status) continue;
     base_text text = {0}, again = {0};
@@ -82,7 +87,7 @@ static void refused(const pfl_attention *given, const char *tile, int64_t value,
   kernels_program program;
   pfl_error error;
   kernels_tile tiles[] = {{tile, value}};
-  pfl_status status = write(&problem, tiles, tile != NULL, &program, &error);
+  pfl_status status = write(&problem, 1, tiles, tile != NULL, &program, &error);
   CHECK(status == PFL_STATUS_INVALID_ARGUMENT, "status %d", status);
   CHECK(strstr(error.message, why), "'%s' does not say '%s'", error.message,
         why);
@@ -128,7 +133,7 @@ static void test_size(void) {
     attention_problem problem = problem_of(&a);
     kernels_program program;
     pfl_error error;
-    CHECK_NEED(!write(&problem, NULL, 0, &program, &error));
+    CHECK_NEED(!write(&problem, 7, NULL, 0, &program, &error));
     base_text text = {0};
     CHECK_NEED(!mo_print(program.kernels[0].module, NULL, &text, &error));
     sizes[i] = text.length;

@@ -32,6 +32,12 @@ mo_value *columns_make(mo_builder *b, mo_value *x) {
   return mo_broadcast(b, x, MO_SHAPE(rows_of(x), LANES));
 }
 
+mo_value *columns_invert(mo_builder *b, mo_value *x) {
+  mo_value *r = mo_reciprocal_approx(b, x);
+  mo_value *two = mo_full(b, MO_F32, MO_SHAPE(rows_of(x), width_of(x)), 2);
+  return mo_mul(b, r, mo_sub(b, two, mo_mul(b, x, r)));
+}
+
 /* A square of 128 rows holds row i's number at [i, i], among others; with all
  * but the diagonal at 0, the sum over its rows is the row. */
 mo_value *columns_to_row(mo_builder *b, mo_value *column) {
@@ -46,4 +52,17 @@ mo_value *columns_to_row(mo_builder *b, mo_value *column) {
   }
   return count == 1 ? parts[0]
                     : mo_concatenate(b, ((mo_values){count, parts}), 1);
+}
+
+mo_value *columns_from_row(mo_builder *b, mo_value *row) {
+  mo_shape square = MO_SHAPE(LANES, LANES);
+  mo_value *parts[MO_CARRIED_MAX];
+  int count = 0;
+  for (int64_t at = 0; at < width_of(row); at += LANES) {
+    mo_value *part = mo_part(b, row, MO_SHAPE(0, at), MO_SHAPE(1, LANES));
+    part = mo_broadcast(b, part, square);
+    parts[count++] = mo_transpose(b, part, MO_SHAPE(1, 0));
+  }
+  return count == 1 ? parts[0]
+                    : mo_concatenate(b, ((mo_values){count, parts}), 0);
 }

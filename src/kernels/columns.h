@@ -22,7 +22,14 @@ mo_value *columns_fold(mo_builder *b, mo_value *x);
 /* [rows, 1] to a column. */
 mo_value *columns_make(mo_builder *b, mo_value *x);
 
-/* A column [rows, 128] to a row [1, rows]; rows a multiple of 128. */
+/* 1 / x to about 2^-23, x > 0: the unit's 12 bits and a step of Newton's, a
+ * third of the ops of a division. NaN for 0 and infinity. */
+mo_value *columns_invert(mo_builder *b, mo_value *x);
+
+/* A column [rows, 128] of f32 to a row [1, rows]; rows a multiple of 128. */
 mo_value *columns_to_row(mo_builder *b, mo_value *column);
+
+/* And back; of 32 bits of any type. */
+mo_value *columns_from_row(mo_builder *b, mo_value *row);
 
 #endif

@@ -1,20 +1,16 @@
 #include "kernels/flash_plan.h"
 
+#include <stdio.h>
+
 #include "kernels/columns.h"
+
+/* Keys that a tile of rows may meet at once: more make bodies that are too
+ * long, and spills. */
+enum { BAND_MOST = 2560 };
 
 static int64_t padded(int64_t d) { return base_round_up(d, LANES); }
 
-/* Tiles and unrolling beyond these are no plan but a mistake, which would take
- * for ever to write out. */
-enum { BLOCK_MOST = 1 << 16, UNROLL_MOST = 64 };
-
-static pfl_status check_problem(const kernels_request *request,
-                                pfl_error *error) {
-  const attention_problem *p = request->problem;
-  if (p->softcap > 0 || request->segment_ids || request->sinks)
-    PFL_RAISE(error, UNIMPLEMENTED,
-              "the TPU forward kernel has no softcap, segment ids and sinks "
-              "yet");
+static pfl_status check_problem(const attention_problem *p, pfl_error *error) {
   if (p->dtype != PFL_DTYPE_BF16 && p->dtype != PFL_DTYPE_F32)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "dtype is %s: the TPU kernels take bf16 and f32",
@@ -30,18 +26,13 @@ static pfl_status check_problem(const kernels_request *request,
 
 static pfl_status check_tiles(const forward_plan *plan, pfl_error *error) {
   if (plan->block_q < LANES || plan->block_q % LANES || plan->block_k < LANES ||
-      plan->block_k % LANES || plan->block_q > BLOCK_MOST ||
-      plan->block_k > BLOCK_MOST)
+      plan->block_k % LANES)
     PFL_RAISE(error, INVALID_ARGUMENT,
-              "block_q is %lld, block_k %lld: each must be a multiple of %d, "
-              "at most %d",
-              (long long)plan->block_q, (long long)plan->block_k, LANES,
-              BLOCK_MOST);
-  if (plan->unroll < 1 || plan->unroll & (plan->unroll - 1) ||
-      plan->unroll > UNROLL_MOST)
-    PFL_RAISE(error, INVALID_ARGUMENT,
-              "unroll is %lld: must be a power of two, at most %d",
-              (long long)plan->unroll, UNROLL_MOST);
+              "block_q is %lld, block_k %lld: each must be a multiple of %d",
+              (long long)plan->block_q, (long long)plan->block_k, LANES);
+  if (plan->unroll < 1 || plan->unroll & (plan->unroll - 1))
+    PFL_RAISE(error, INVALID_ARGUMENT, "unroll is %lld: must be a power of two",
+              (long long)plan->unroll);
   if (plan->tile < LANES || plan->tile % LANES || plan->block_q % plan->tile)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "tile is %lld: must be a multiple of %d that divides block_q",
@@ -49,43 +40,80 @@ static pfl_status check_tiles(const forward_plan *plan, pfl_error *error) {
   return PFL_STATUS_OK;
 }
 
+static void choose_tiles(const kernels_request *request, forward_plan *plan) {
+  const attention_problem *p = request->problem;
+  int64_t blocks = base_ceil_div(p->Sq, 1024);
+  int64_t rows = base_round_up(base_ceil_div(p->Sq, blocks), LANES);
+  plan->block_q = kernels_tile_of(request, "block_q", rows);
+  int64_t keys = base_min(512, base_round_up(p->Sk, LANES));
+  plan->block_k = kernels_tile_of(request, "block_k", keys);
+  bool causal = p->window.right == 0;
+  plan->unroll = kernels_tile_of(request, "unroll", causal ? 2 : 4);
+  int64_t tile = plan->block_q % 256 ? LANES : 256;
+  plan->tile = kernels_tile_of(request, "tile", tile);
+}
+
+/* How many rows of memory the window reaches before a tile of rows, and how
+ * many keys that makes with the tile and what is beyond. */
+static void measure_band(const attention_problem *p, forward_plan *plan) {
+  plan->band_before = base_round_up(p->window.left, SUBLANES_MOST);
+  plan->band_keys =
+      base_round_up(plan->band_before + plan->tile + p->window.right, LANES);
+}
+
+static void choose_walk(const attention_problem *p, forward_plan *plan) {
+  attention_window window = p->window;
+  bool aligned = p->offset >= 0 && p->offset % plan->block_k == 0 &&
+                 plan->block_q % plan->block_k == 0;
+  plan->walk = FORWARD_POSITION;
+  plan->keys = base_round_up(p->Sk, plan->block_k);
+  if (window.left == ATTENTION_OPEN && window.right == ATTENTION_OPEN) {
+    if (plan->keys == p->Sk) plan->walk = FORWARD_FULL;
+  } else if (window.left == ATTENTION_OPEN) {
+    if (window.right == 0 && aligned) plan->walk = FORWARD_CAUSAL;
+  } else if (window.right != ATTENTION_OPEN &&
+             window.left + window.right < BAND_MOST &&
+             p->offset % SUBLANES_MOST == 0) {
+    measure_band(p, plan);
+    int64_t last = p->offset + (plan->q_blocks - 1) * plan->block_q;
+    if (plan->band_keys <= BAND_MOST && last >= plan->band_before)
+      plan->walk = FORWARD_BAND;
+  }
+  int64_t reach = p->offset + plan->q_blocks * plan->block_q;
+  if (plan->walk == FORWARD_BAND)
+    reach += plan->band_keys - plan->band_before - plan->tile;
+  if (plan->walk == FORWARD_CAUSAL || plan->walk == FORWARD_BAND)
+    plan->keys = base_max(plan->keys, base_round_up(reach, plan->block_k));
+}
+
 /* Windows are held twice, state once; what the compiler spills comes on top. */
-static int64_t count_vmem(const attention_problem *p,
+static int64_t count_vmem(const kernels_request *request,
                           const forward_plan *plan) {
+  const attention_problem *p = request->problem;
   int64_t size = (int64_t)pfl_dtype_size(p->dtype);
   int64_t widths = padded(p->D) + padded(p->Dv);
   int64_t windows = (plan->block_q + plan->keys) * widths * size;
   int64_t state = plan->block_q * (2 * LANES + padded(p->Dv)) * 4;
-  int64_t spills = 8 * plan->block_q * plan->block_k;
-  return 2 * windows + state + spills + (2 << 20);
+  int64_t keys = base_max(plan->block_k, plan->band_keys);
+  int64_t spills = 12 * plan->block_q * keys;
+  int64_t ids = request->segment_ids
+                    ? 4 * (LANES * plan->block_q + 8 * 2 * plan->keys)
+                    : 0;
+  return 2 * windows + state + spills + ids + (4 << 20);
 }
 
 pfl_status forward_plan_make(const kernels_request *request,
                              const kernels_chip *chip, forward_plan *out_plan,
                              pfl_error *error) {
   const attention_problem *p = request->problem;
-  PFL_TRY(check_problem(request, error));
-  int64_t blocks = base_ceil_div(p->Sq, 1024);
-  forward_plan plan = {
-      .block_q = base_round_up(base_ceil_div(p->Sq, blocks), LANES),
-      .block_k = base_min(512, base_round_up(p->Sk, LANES)),
-      .unroll = 4,
-      .tile = LANES};
-  if (plan.block_q % 256 == 0) plan.tile = 256;
-  plan.block_q = kernels_tile_of(request, "block_q", plan.block_q);
-  plan.block_k = kernels_tile_of(request, "block_k", plan.block_k);
-  plan.unroll = kernels_tile_of(request, "unroll", plan.unroll);
-  plan.tile = kernels_tile_of(request, "tile", plan.tile);
+  PFL_TRY(check_problem(p, error));
+  forward_plan plan = {0};
+  choose_tiles(request, &plan);
   PFL_TRY(check_tiles(&plan, error));
   plan.q_blocks = base_ceil_div(p->Sq, plan.block_q);
-  plan.triangle = p->window.right == 0 && p->window.left == ATTENTION_OPEN &&
-                  !request->segment_ids && p->offset >= 0 &&
-                  p->offset % plan.block_k == 0 &&
-                  plan.block_q % plan.block_k == 0;
-  plan.keys = base_round_up(p->Sk, plan.block_k);
-  if (plan.triangle)
-    plan.keys = base_max(plan.keys, p->offset + plan.q_blocks * plan.block_q);
-  plan.vmem_bytes = count_vmem(p, &plan);
+  choose_walk(p, &plan);
+  plan.blind = request->segment_ids || p->offset + p->window.right < 0;
+  plan.vmem_bytes = count_vmem(request, &plan);
   if (plan.vmem_bytes > chip->vmem_bytes)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "K and V of a head of %lld keys need %lld bytes of VMEM with "
@@ -94,4 +122,20 @@ pfl_status forward_plan_make(const kernels_request *request,
               (long long)chip->vmem_bytes);
   *out_plan = plan;
   return PFL_STATUS_OK;
+}
+
+void forward_plan_tell(const forward_plan *plan, kernels_program *program) {
+  static const char *const words[] = {
+#define FORWARD_WALK_WORDS(name, text) [FORWARD_##name] = text,
+      FORWARD_WALK_LIST(FORWARD_WALK_WORDS)
+#undef FORWARD_WALK_WORDS
+  };
+  kernels_tile_add(program, "block_q", plan->block_q);
+  kernels_tile_add(program, "block_k", plan->block_k);
+  kernels_tile_add(program, "unroll", plan->unroll);
+  kernels_tile_add(program, "tile", plan->tile);
+  snprintf(program->plan, sizeof program->plan,
+           "%s; %lld queries a step, %lld x %lld keys a body, K and V in VMEM",
+           words[plan->walk], (long long)plan->block_q, (long long)plan->unroll,
+           (long long)plan->block_k);
 }

@@ -1,17 +1,35 @@
-/* How the forward kernel cuts a problem. */
+/* How the flash kernels cut a problem. */
 #ifndef PFL_KERNELS_FLASH_PLAN_H
 #define PFL_KERNELS_FLASH_PLAN_H
 
 #include "kernels/tpu_program.h"
 
+/* Rows that lie in one tile of memory, of the narrowest dtype. */
+enum { SUBLANES_MOST = 16 };
+
+/* X(NAME, words): see forward_walk.c */
+#define FORWARD_WALK_LIST(X)                      \
+  X(FULL, "full")                                 \
+  X(CAUSAL, "causal, the diagonal as a triangle") \
+  X(BAND, "a band, whole for a tile of rows")     \
+  X(POSITION, "masked by position where it must be")
+
+typedef enum forward_walk_kind {
+#define FORWARD_WALK_ENUM(name, words) FORWARD_##name,
+  FORWARD_WALK_LIST(FORWARD_WALK_ENUM)
+#undef FORWARD_WALK_ENUM
+} forward_walk_kind;
+
 typedef struct forward_plan {
   int64_t block_q; /* queries that a step of the grid works on */
-  int64_t block_k; /* keys that they meet at a time */
-  int64_t unroll;  /* times that, in one body of the loop; a power of two */
-  int64_t tile;    /* rows of a tile of the triangle, and its keys */
+  int64_t block_k; /* keys of a chunk, which they meet at a time */
+  int64_t unroll;  /* chunks in one body of the loop; a power of two */
+  int64_t tile;    /* rows that meet the diagonal, and are finished, at once */
   int64_t q_blocks;
-  int64_t keys;  /* Sk up to whole blocks, as K and V lie in VMEM */
-  bool triangle; /* the diagonal is a static triangle at a block's position */
+  int64_t keys; /* Sk up to whole chunks, as K and V lie in VMEM */
+  forward_walk_kind walk;
+  int64_t band_before, band_keys; /* BAND: keys before a tile, and in all */
+  bool blind;                     /* some row may see no key */
   int64_t vmem_bytes;
 } forward_plan;
 
@@ -21,5 +39,8 @@ PFL_NODISCARD pfl_status forward_plan_make(const kernels_request *request,
                                            const kernels_chip *chip,
                                            forward_plan *out_plan,
                                            pfl_error *error);
+
+/* Writes tiles and words of a plan to its program. */
+void forward_plan_tell(const forward_plan *plan, kernels_program *program);
 
 #endif

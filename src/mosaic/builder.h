@@ -308,6 +308,10 @@ mo_value *mo_reduce_(mo_builder *b, mo_combine combine, mo_value *x,
 #define mo_reduce(b, combine, x, dimension) \
   mo_reduce_(MO_HERE(b), combine, x, dimension)
 
+/* The one element of a vector of one, as a scalar. */
+mo_value *mo_element_of_(mo_builder *b, mo_value *x);
+#define mo_element_of(b, x) mo_element_of_(MO_HERE(b), x)
+
 mo_value *mo_concatenate_(mo_builder *b, mo_values parts, int dimension);
 #define mo_concatenate(b, parts, dimension) \
   mo_concatenate_(MO_HERE(b), parts, dimension)

@@ -106,6 +106,15 @@ mo_value *mo_reduce_(mo_builder *b, mo_combine combine, mo_value *x,
                    NULL);
 }
 
+mo_value *mo_element_of_(mo_builder *b, mo_value *x) {
+  if (!mo_is(b, MO_TYPE_VECTOR, x, "what is one element")) return NULL;
+  const mo_type *type = mo_scalar_type(b, x->type->element);
+  mo_op *op = mo_emit(b, MO_VECTOR_EXTRACT, MO_VALUES(x), 1, &type, 0);
+  int64_t zeros[MO_RANK_MAX] = {0};
+  mo_put_numbers(b, op, "static_position", MO_I64, x->type->rank, zeros);
+  return result_of(op);
+}
+
 mo_value *mo_concatenate_(mo_builder *b, mo_values parts, int dimension) {
   int64_t size = 0;
   for (int i = 0; i < parts.count; i++) {

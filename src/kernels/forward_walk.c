@@ -1,0 +1,193 @@
+/* Which keys a block of queries meets, and in what order.
+ *
+ *   full      bodies of whole chunks
+ *   causal    bodies up to the block's own position, then the triangle by tiles
+ *             of rows, each as wide as its last row sees:
+ *
+ *                 |--- bodies ---|xx
+ *                 |--- bodies ---|xxxx
+ *                 |--- bodies ---|xxxxxx
+ *
+ *   band      a narrow window, by tiles of rows: all that a tile sees at once
+ *
+ *                 xxxxxx
+ *                   xxxxxx
+ *                     xxxxxx
+ *
+ *   position  anything else: chunks that some row does not see are masked by
+ *             what their positions are at run time
+ *
+ * A chunk is block_k keys; a body of a loop takes `unroll` of them, as many as
+ * hide the MXU's filling and draining, about 220 cycles a body. */
+#include "kernels/forward_kernel.h"
+
+/* The key that chunk `chunk` begins with. */
+static mo_value *key_of(const forward *f, mo_value *chunk) {
+  mo_builder *b = f->b;
+  mo_value *key = mo_mul(b, chunk, mo_i32(b, (double)f->plan->block_k));
+  return mo_multiple(b, key, (int)f->plan->block_k);
+}
+
+/* x / block_k, down or up, of numbers of at least 0. */
+static mo_value *chunk_of(const forward *f, mo_value *x, bool up) {
+  mo_builder *b = f->b;
+  if (up) x = mo_add(b, x, mo_i32(b, (double)f->plan->block_k - 1));
+  return mo_div(b, x, mo_i32(b, (double)f->plan->block_k));
+}
+
+/* Chunks first .. first + count - 1, in one straight line; skipped where no
+ * segment id allows them. */
+static void meet_chunks(const forward *f, mo_value *first, int64_t count,
+                        masking mask) {
+  mo_builder *b = f->b;
+  if (f->kv_ids) mo_if(b, forward_segments_meet(f, first, count));
+  for (int64_t i = 0; i < count; i++) {
+    mo_value *chunk = mo_add(b, first, mo_i32(b, (double)i));
+    forward_attend(f, &(forward_tile){.rows = f->plan->block_q,
+                                      .key = key_of(f, chunk),
+                                      .keys = f->plan->block_k,
+                                      .mask = mask});
+  }
+  if (f->kv_ids) mo_end(b, MO_NONE);
+}
+
+/* Chunks first .. end - 1, `unroll` in a body. Gives the first left over. */
+static mo_value *walk_bodies(const forward *f, mo_value *first, mo_value *end,
+                             int64_t unroll) {
+  mo_builder *b = f->b;
+  mo_value *size = mo_i32(b, (double)unroll);
+  mo_value *left = mo_max(b, mo_sub(b, end, first), f->zero);
+  mo_value *bodies = mo_div(b, left, size);
+  mo_value *body = mo_for(b, f->zero, bodies, f->one, MO_NONE)[0];
+  mo_value *chunk = mo_add(b, first, mo_mul(b, body, size));
+  meet_chunks(f, chunk, unroll, MASK_NONE);
+  mo_end(b, MO_NONE);
+  return mo_add(b, first, mo_mul(b, bodies, size));
+}
+
+static void walk_seen(const forward *f, mo_value *first, mo_value *end) {
+  for (int64_t unroll = f->plan->unroll; unroll >= 1; unroll /= 2)
+    first = walk_bodies(f, first, end, unroll);
+}
+
+static void walk_masked(const forward *f, mo_value *first, mo_value *end) {
+  mo_builder *b = f->b;
+  mo_value *chunk = mo_for(b, first, end, f->one, MO_NONE)[0];
+  meet_chunks(f, chunk, 1, MASK_POSITION);
+  mo_end(b, MO_NONE);
+}
+
+static void finish_all(const forward *f) {
+  for (int64_t row = 0; row < f->plan->block_q; row += f->plan->tile)
+    forward_finish(f, row, f->plan->tile);
+}
+
+/* ---- Full -----------------------------------------------------------------
+ */
+
+static void walk_full(const forward *f) {
+  mo_builder *b = f->b;
+  int64_t chunks = f->plan->keys / f->plan->block_k;
+  walk_seen(f, f->zero, mo_i32(b, (double)chunks));
+  finish_all(f);
+}
+
+/* ---- Causal and band ------------------------------------------------------
+ */
+
+/* Widest first: the last to leave the MXU is then the narrowest, and the rows
+ * before are finished meanwhile. */
+static void walk_causal(const forward *f) {
+  int64_t tile = f->plan->tile;
+  walk_seen(f, f->zero, chunk_of(f, f->position, false));
+  for (int64_t row = f->plan->block_q - tile; row >= 0; row -= tile) {
+    forward_attend(f, &(forward_tile){.row = row,
+                                      .rows = tile,
+                                      .key = f->position,
+                                      .keys = row + tile,
+                                      .mask = MASK_BAND,
+                                      .ahead = row});
+    forward_finish(f, row, tile);
+  }
+}
+
+static void walk_band(const forward *f) {
+  mo_builder *b = f->b;
+  int64_t tile = f->plan->tile, before = f->plan->band_before;
+  for (int64_t row = 0; row < f->plan->block_q; row += tile) {
+    mo_value *key = mo_add(b, f->position, mo_i32(b, (double)(row - before)));
+    forward_attend(f, &(forward_tile){.row = row,
+                                      .rows = tile,
+                                      .key = mo_multiple(b, key, SUBLANES_MOST),
+                                      .keys = f->plan->band_keys,
+                                      .mask = MASK_BAND,
+                                      .ahead = before});
+    forward_finish(f, row, tile);
+  }
+}
+
+/* ---- By position ----------------------------------------------------------
+ */
+
+static mo_value *clamp(const forward *f, mo_value *x) {
+  mo_builder *b = f->b;
+  return mo_min(b, mo_max(b, x, f->zero), mo_i32(b, (double)f->problem->Sk));
+}
+
+/* Chunks that some row of the block sees, and those that all rows see in full:
+ * [some, every) masked, [every, every_end) not, [every_end, some_end) masked.
+ */
+static void walk_position(const forward *f) {
+  mo_builder *b = f->b;
+  const attention_window window = f->problem->window;
+  mo_value *last = mo_i32(b, (double)f->plan->block_q - 1);
+  mo_value *keys = mo_i32(b, (double)f->problem->Sk);
+  mo_value *some = f->zero, *every = f->zero;
+  mo_value *every_end = keys, *some_end = keys;
+  last = mo_add(b, f->position, last);
+  if (window.left != ATTENTION_OPEN) {
+    mo_value *left = mo_i32(b, (double)window.left);
+    some = clamp(f, mo_sub(b, f->position, left));
+    every = clamp(f, mo_sub(b, last, left));
+  }
+  if (window.right != ATTENTION_OPEN) {
+    mo_value *beyond = mo_i32(b, (double)window.right + 1);
+    every_end = clamp(f, mo_add(b, f->position, beyond));
+    some_end = clamp(f, mo_add(b, last, beyond));
+  }
+  some = chunk_of(f, some, false);
+  every = chunk_of(f, every, true);
+  every_end = chunk_of(f, every_end, false);
+  some_end = chunk_of(f, some_end, true);
+  walk_masked(f, some, mo_min(b, every, some_end));
+  walk_seen(f, every, every_end);
+  walk_masked(f, mo_max(b, every, every_end), some_end);
+  finish_all(f);
+}
+
+/* The band's keys all exist but in the first and last blocks. */
+static mo_value *band_exists(const forward *f) {
+  mo_builder *b = f->b;
+  int64_t tile = f->plan->tile, before = f->plan->band_before;
+  mo_value *exists = mo_ge(b, f->position, mo_i32(b, (double)before));
+  if (f->problem->window.right == 0) return exists;
+  int64_t beyond = f->plan->block_q - tile + f->plan->band_keys - before;
+  mo_value *most = mo_i32(b, (double)(f->problem->Sk - beyond));
+  return mo_and(b, exists, mo_le(b, f->position, most));
+}
+
+void forward_walk(const forward *f) {
+  mo_builder *b = f->b;
+  switch (f->plan->walk) {
+    case FORWARD_FULL: walk_full(f); return;
+    case FORWARD_CAUSAL: walk_causal(f); return;
+    case FORWARD_POSITION: walk_position(f); return;
+    case FORWARD_BAND:
+      mo_if(b, band_exists(f));
+      walk_band(f);
+      mo_else(b, MO_NONE);
+      walk_position(f);
+      mo_end(b, MO_NONE);
+      return;
+  }
+}
