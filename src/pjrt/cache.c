@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "pjrt/sha256.h"
 
-enum { HEADERS_MOST = 64, NOTE_MOST = 4096 };
+enum { HEADERS_MOST = 64, NOTE_MOST = 4096, ENTRY_MOST = 1 << 30 };
 
 /* ---- The compiler's build ------------------------------------------------ */
 
@@ -97,12 +98,15 @@ static void add_part(sha256_state *state, const void *bytes, size_t size) {
   if (size) sha256_add(state, bytes, size);
 }
 
+static void add_variable(sha256_state *state, const char *name) {
+  const char *value = getenv(name);
+  add_part(state, value ? value : "", value ? strlen(value) : 0);
+}
+
 pfl_status pjrt_cache_name(const pjrt_compile_request *request,
                            const char *plugin, base_text *out_path,
                            pfl_error *error) {
   if (!add_directory(out_path)) return base_text_check(out_path, error);
-  const char *flags = getenv("LIBTPU_INIT_ARGS");
-  if (!flags) flags = "";
   sha256_state state;
   uint8_t digest[SHA256_SIZE];
   char hex[SHA256_HEX_SIZE];
@@ -110,7 +114,8 @@ pfl_status pjrt_cache_name(const pjrt_compile_request *request,
   add_part(&state, request->topology, strlen(request->topology));
   add_part(&state, request->options, request->options_size);
   add_part(&state, request->module, request->module_size);
-  add_part(&state, flags, strlen(flags));
+  add_variable(&state, "LIBTPU_INIT_ARGS");
+  add_variable(&state, "XLA_FLAGS");
   add_plugin(&state, plugin);
   sha256_end(&state, digest);
   sha256_hex(digest, hex);
@@ -120,27 +125,28 @@ pfl_status pjrt_cache_name(const pjrt_compile_request *request,
 
 /* ---- Files --------------------------------------------------------------- */
 
-pfl_status pjrt_cache_load(const char *path, const pfl_allocator *allocator,
-                           pjrt_artifact *out_artifact, bool *out_found,
-                           pfl_error *error) {
+/* Whether only root or this user can have written it. */
+static bool is_trusted(const base_file *file) {
+  struct stat info;
+  return !fstat(file->descriptor, &info) &&
+         (info.st_uid == 0 || info.st_uid == geteuid()) &&
+         !(info.st_mode & S_IWOTH);
+}
+
+bool pjrt_cache_load(const char *path, const pfl_allocator *allocator,
+                     pjrt_artifact *out_artifact) {
   base_file file;
-  *out_found = false;
-  if (base_file_open(path, &file, NULL)) return PFL_STATUS_OK;
-  pfl_status status = PFL_STATUS_OK;
-  char *bytes = base_allocate(allocator, (size_t)file.size);
-  if (!bytes) {
-    status = base_error_set(error, PFL_STATUS_RESOURCE_EXHAUSTED,
-                            "no memory for a cached executable of %lld bytes",
-                            (long long)file.size);
-  } else if (!base_file_read(&file, bytes, file.size, 0, NULL)) {
-    status = pjrt_artifact_unpack(bytes, (size_t)file.size, allocator,
-                                  out_artifact, error);
-    *out_found = !status;
-    if (status != PFL_STATUS_RESOURCE_EXHAUSTED) status = PFL_STATUS_OK;
-  }
+  bool found = false;
+  if (base_file_open(path, &file, NULL)) return false;
+  char *bytes = file.size <= ENTRY_MOST && is_trusted(&file)
+                    ? base_allocate(allocator, (size_t)file.size)
+                    : NULL;
+  if (bytes && !base_file_read(&file, bytes, file.size, 0, NULL))
+    found = !pjrt_artifact_unpack(bytes, (size_t)file.size, allocator,
+                                  out_artifact, NULL);
   base_file_close(&file);
   base_release(allocator, bytes);
-  return status;
+  return found;
 }
 
 /* Makes the directory of `path`, and those it is in. */

@@ -1,12 +1,13 @@
 /* The compile cache: one file for each artifact, called by the SHA-256 of all
- * that it was made of: module, options, topology, LIBTPU_INIT_ARGS, and the
- * build of the compiler.
+ * that it was made of: module, options, topology, LIBTPU_INIT_ARGS, XLA_FLAGS,
+ * and the build of the compiler.
  *
  * It lies in PFLASH_CACHE, or pallas-flash in XDG_CACHE_HOME or ~/.cache. An
  * empty PFLASH_CACHE, or no home, means no cache. Files appear whole, by
- * renaming, so that any number of processes may share it; what is not whole is
- * compiled again; what cannot be written is not kept. Nothing is ever removed:
- * that is the user's to do, at any time. */
+ * renaming, so that any number of processes may share it; what is not whole, or
+ * may have been written by another user, is compiled again; what cannot be
+ * written is not kept. Nothing is ever removed: that is the user's to do, at
+ * any time. */
 #ifndef PFL_PJRT_CACHE_H
 #define PFL_PJRT_CACHE_H
 
@@ -18,11 +19,10 @@ PFL_NODISCARD pfl_status pjrt_cache_name(const pjrt_compile_request *request,
                                          const char *plugin,
                                          base_text *out_path, pfl_error *error);
 
-/* Sets *out_found. RESOURCE_EXHAUSTED, and nothing else, is a failure. */
-PFL_NODISCARD pfl_status pjrt_cache_load(const char *path,
-                                         const pfl_allocator *allocator,
-                                         pjrt_artifact *out_artifact,
-                                         bool *out_found, pfl_error *error);
+/* Whether it is there, whole and to be trusted; without memory it is not. Only
+ * then *out_artifact is set, the caller's. */
+bool pjrt_cache_load(const char *path, const pfl_allocator *allocator,
+                     pjrt_artifact *out_artifact);
 
 /* Keeps it, if that can be done. */
 void pjrt_cache_store(const char *path, const void *packed, size_t size);

@@ -12,7 +12,7 @@
 #include "pjrt/place.h"
 #include "pjrt/plugin.h"
 
-enum { PATH_SIZE = 4096, OUTPUT_MOST = 1 << 30 };
+enum { PATH_SIZE = 4096, OUTPUT_MOST = 1 << 30, WORDS_SIZE = 400 };
 
 #define SECONDS_DEFAULT 300.0
 
@@ -59,11 +59,24 @@ static void add_hex(base_text *text, const void *bytes, size_t size) {
     base_text_format(text, "%02x", ((const unsigned char *)bytes)[i]);
 }
 
-/* The last `most` bytes of the log on one line, for a message. */
-static const char *last_words(const base_text *log, char *out, size_t most) {
-  size_t from = log->length < most - 1 ? 0 : log->length - (most - 1);
+/* Where a log tells what a compiler died of: the first line that is fatal as
+ * glog ("F1125 ...") or LLVM write it, before traces of the stack; or else the
+ * last `most` bytes. */
+static size_t find_cause(const base_text *log, size_t most) {
+  const char *text = base_text_get(log);
+  for (const char *line = text; line; line = strchr(line, '\n')) {
+    line += *line == '\n';
+    bool glog = *line == 'F' && strspn(line + 1, "0123456789") == 4;
+    if (glog || !strncmp(line, "LLVM ERROR", 10)) return (size_t)(line - text);
+  }
+  return log->length < most ? 0 : log->length - most;
+}
+
+/* The log from its cause on, on one line, for a message. */
+static const char *last_words(const base_text *log, char *out, size_t size) {
   size_t used = 0;
-  for (size_t i = from; i < log->length; i++) {
+  for (size_t i = find_cause(log, size - 1); i < log->length && used + 1 < size;
+       i++) {
     unsigned char byte = (unsigned char)log->bytes[i];
     bool blank = byte <= ' ' || byte == 0x7f;
     if (!blank || (used && out[used - 1] != ' '))
@@ -77,7 +90,7 @@ static const char *last_words(const base_text *log, char *out, size_t most) {
 static pfl_status run_compiler(const pjrt_compile_request *request,
                                const char *const *command, base_text *reply,
                                base_text *log, pfl_error *error) {
-  char words[300];
+  char words[WORDS_SIZE];
   base_run run = {
       .command = command,
       .input = request->module,
@@ -134,8 +147,8 @@ static pfl_status make_artifact(const pjrt_compile_request *request,
     status = pjrt_cache_name(request, plugin, &entry, error);
   bool named = !status && entry.length;
   if (named && !request->listing)
-    status = pjrt_cache_load(base_text_get(&entry), allocator, out_artifact,
-                             from_cache, error);
+    *from_cache =
+        pjrt_cache_load(base_text_get(&entry), allocator, out_artifact);
   if (!status && !*from_cache) {
     status = call_compiler(request, plugin, &packed, log, error);
     if (!status)
