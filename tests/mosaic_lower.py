@@ -245,12 +245,18 @@ def check_ours(path):
             sys.exit(f"{path} does not pass MLIR's verifier")
 
 
+def main():
+    for group in (shipped, probes):
+        try:
+            group()
+        except (ImportError, AttributeError, TypeError) as moved:
+            print(f"{group.__name__}: {moved}")
+    for ours in sys.argv[2:]:
+        check_ours(ours)
+    print(f"jax {jax.__version__}: {written} modules, {len(sys.argv) - 2} of "
+          "ours")
+
+
 name_device()
-for group in (shipped, probes):
-    try:
-        group()
-    except (ImportError, AttributeError, TypeError) as moved:
-        print(f"{group.__name__}: {moved}")
-for ours in sys.argv[2:]:
-    check_ours(ours)
-print(f"jax {jax.__version__}: {written} modules, {len(sys.argv) - 2} of ours")
+if __name__ == "__main__":
+    main()
