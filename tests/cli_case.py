@@ -29,6 +29,7 @@ class Case(unittest.TestCase):
     def pflash(self, *arguments, **options):
         environment = {key: value for key, value in os.environ.items()
                        if key not in ("PFLASH_ISA", "PFLASH_PJRT_PLUGIN")}
+        environment["PFLASH_CACHE"] = ""
         environment.update(options.pop("environment", {}))
         return subprocess.run(
             [program, *map(str, arguments)], cwd=self.folder, text=True,

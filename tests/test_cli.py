@@ -60,7 +60,13 @@ class Golden(cli_case.Case):
                 "run --op", "run --op foward", f"run {files}", f"{op}",
                 f"{op} --in in.safetensors", f"{op} --in --out out.safetensors",
                 f"{op} --in= --out out.safetensors",
-                f"{op} {files} --device tpu", f"{op} {files} --causal --causal",
+                f"{op} {files} --device gpu", f"{op} {files} --causal --causal",
+                f"{op} {files} --chips 2", f"{op} {files} --seed 1",
+                f"{op} {files} --device sim --isa avx2",
+                f"{op} {files} --device sim --chips 5",
+                f"{op} {files} --device sim --seed 0",
+                f"{op} {files} --device tpu --threads 1",
+                f"{op} {files} --device tpu --trace x",
                 f"{op} {files} --causal=1", f"{op} {files} --window 3",
                 f"{op} {files} --window 3,", f"{op} {files} --window -2,0",
                 f"{op} {files} --window 1,2,3",
@@ -119,17 +125,19 @@ class Golden(cli_case.Case):
     def test_run(self):
         """What success looks like, but for the machine and the times."""
         transcript = []
+        on_cpu = "--threads 1 --isa portable"
         tensors = self.qkv(Hq=4)
         tensors["do"] = tensors["q"]
         backward = dict(tensors, sinks=self.normal("F32", 4))
-        for name, op, given in [("forward", "--causal --window 2,-1", "qkv"),
-                                ("backward", "--softcap 5 --scale 0.3",
-                                 backward),
-                                ("decode", "", "qkv")]:
+        for name, op, given in [
+                ("forward", f"{on_cpu} --causal --window 2,-1", "qkv"),
+                ("backward", f"{on_cpu} --softcap 5 --scale 0.3", backward),
+                ("decode", on_cpu, "qkv"),
+                ("forward", "--device sim", "qkv")]:
             self.write({key: tensors[key] for key in given}
                        if given == "qkv" else given)
             line = (f"run --op {name} --in in.safetensors --out "
-                    f"out.safetensors --threads 1 --isa portable {op}")
+                    f"out.safetensors {op}")
             for switch in ["", " --json"]:
                 done = self.pflash(*(line + switch).split())
                 self.assertEqual((done.returncode, done.stderr), (0, ""), line)

@@ -26,7 +26,8 @@ static const char *const descriptions[COMMAND_COUNT][3] = {
          "The time is that of one call, the first: it includes the start of "
          "threads and fresh memory. FLOPs are counted as 4 B Hq Sq Sk D (2 D + "
          "2 Dv for 4 D where they differ), halved when causal, and 2.5 times "
-         "that for backward; for decode, the bytes of cache read are.",
+         "that for backward; for decode, the bytes of cache read are. What a "
+         "simulation takes is told too, and says nothing of a TPU.",
          "With --json, numbers carry their units in their names. When the "
          "command fails, it prints nothing on standard output and leaves the "
          "output file as it was."},
@@ -78,7 +79,14 @@ static const struct {
      "The path of libtpu.so. If not given: that of .venv beside the program or "
      "up to two directories above it, of VIRTUAL_ENV, of the Pythons on PATH, "
      "of the user and of the system."},
-    {"PFLASH_PJRT_PLUGIN", "The path of another PJRT plugin to compile with."},
+    {"PFLASH_PJRT_PLUGIN",
+     "The path of another PJRT plugin to compile with, and to run on as tpu."},
+    {"PFLASH_SIM_PLUGIN",
+     "The path of libpflash_sim.so, the simulator, which is beside pflash or "
+     "where libraries are installed otherwise."},
+    {"PFLASH_SIM_SEED, PFLASH_SIM_HOSTILE, PFLASH_SIM_THREADS, "
+     "PFLASH_SIM_TRACE",
+     "What the simulator does where nothing else is said; docs/simulator.md."},
     {"PFLASH_CACHE",
      "The directory that keeps what was compiled; pallas-flash in "
      "XDG_CACHE_HOME or ~/.cache if not given, and nothing is kept if it is "
@@ -95,6 +103,9 @@ static const char *const examples[][2] = {
     {"Decode, with a result for programs to read:",
      "pflash run --op decode --in step.safetensors --out o.safetensors "
      "--json"},
+    {"Decode on a simulated v5e:2x2, and what its four chips did:",
+     "pflash run --op decode --device sim --chips 4 --trace t.json "
+     "--in q --out o"},
     {"What the TPU compiler makes of the forward kernel on a v5e:",
      "pflash compile --op forward --shape 1,8,8,512,512,64 --emit listing "
      "--out x"},

@@ -6,7 +6,7 @@
 #include "attention/problem.h"
 #include "base/dtype.h"
 
-static const void *input(const cli_job *job, const char *name) {
+const void *job_input(const cli_job *job, const char *name) {
   const safetensors_tensor *tensor = safetensors_find(&job->file, name);
   return tensor ? tensor->data : NULL;
 }
@@ -37,7 +37,7 @@ static pfl_scoring scoring(const cli_options *options) {
                        .window_right = options->window_right};
 }
 
-static pfl_attention describe_attention(const cli_job *job) {
+pfl_attention job_attention(const cli_job *job) {
   const int64_t *sizes = job->set.sizes;
   return (pfl_attention){.struct_size = sizeof(pfl_attention),
                          .batch = sizes[SIZE_B],
@@ -51,7 +51,7 @@ static pfl_attention describe_attention(const cli_job *job) {
                          .scoring = scoring(job->options)};
 }
 
-static pfl_decode describe_decode(const cli_job *job) {
+pfl_decode job_decode(const cli_job *job) {
   const int64_t *sizes = job->set.sizes;
   return (pfl_decode){.struct_size = sizeof(pfl_decode),
                       .batch = sizes[SIZE_B],
@@ -71,7 +71,7 @@ static pfl_decode describe_decode(const cli_job *job) {
 
 /* Scale and cost; and the problem's own errors before any work. */
 static pfl_status cost_attention(cli_job *job, pfl_error *error) {
-  pfl_attention attention = describe_attention(job);
+  pfl_attention attention = job_attention(job);
   attention_problem problem;
   PFL_TRY(attention_problem_init(&attention, &problem, error));
   job->scale = problem.scale;
@@ -82,11 +82,11 @@ static pfl_status cost_attention(cli_job *job, pfl_error *error) {
 }
 
 static pfl_status cost_decode(cli_job *job, pfl_error *error) {
-  pfl_decode decode = describe_decode(job);
+  pfl_decode decode = job_decode(job);
   attention_decode_problem problem;
   PFL_TRY(attention_decode_problem_init(&decode, &problem, error));
   job->scale = problem.scale;
-  job->work = attention_decode_bytes(&problem, input(job, "lengths"));
+  job->work = attention_decode_bytes(&problem, job_input(job, "lengths"));
   return PFL_STATUS_OK;
 }
 
@@ -113,13 +113,13 @@ static pfl_status create_context(cli_job *job, pfl_error *error) {
 
 static pfl_status compute_forward(cli_job *job, void *out_o, float *out_lse,
                                   double *out_ms, pfl_error *error) {
-  pfl_attention attention = describe_attention(job);
+  pfl_attention attention = job_attention(job);
   pfl_forward_args args = {.struct_size = sizeof args,
-                           .q = input(job, "q"),
-                           .k = input(job, "k"),
-                           .v = input(job, "v"),
-                           .q_segment_ids = input(job, "q_segment_ids"),
-                           .kv_segment_ids = input(job, "kv_segment_ids"),
+                           .q = job_input(job, "q"),
+                           .k = job_input(job, "k"),
+                           .v = job_input(job, "v"),
+                           .q_segment_ids = job_input(job, "q_segment_ids"),
+                           .kv_segment_ids = job_input(job, "kv_segment_ids"),
                            .sinks = job->sinks,
                            .out_o = out_o,
                            .out_lse = out_lse};
@@ -131,16 +131,16 @@ static pfl_status compute_forward(cli_job *job, void *out_o, float *out_lse,
 
 static pfl_status compute_backward(cli_job *job, const void *o,
                                    const float *lse, pfl_error *error) {
-  pfl_attention attention = describe_attention(job);
+  pfl_attention attention = job_attention(job);
   pfl_backward_args args = {.struct_size = sizeof args,
-                            .q = input(job, "q"),
-                            .k = input(job, "k"),
-                            .v = input(job, "v"),
+                            .q = job_input(job, "q"),
+                            .k = job_input(job, "k"),
+                            .v = job_input(job, "v"),
                             .o = o,
                             .lse = lse,
-                            .d_o = input(job, "do"),
-                            .q_segment_ids = input(job, "q_segment_ids"),
-                            .kv_segment_ids = input(job, "kv_segment_ids"),
+                            .d_o = job_input(job, "do"),
+                            .q_segment_ids = job_input(job, "q_segment_ids"),
+                            .kv_segment_ids = job_input(job, "kv_segment_ids"),
                             .sinks = job->sinks,
                             .out_dq = output(job, "dq"),
                             .out_dk = output(job, "dk"),
@@ -155,7 +155,8 @@ static pfl_status compute_backward(cli_job *job, const void *o,
 /* o and lse are the file's or, where it has none, those of a forward call. */
 static pfl_status compute_gradients(cli_job *job, pfl_error *error) {
   if (safetensors_find(&job->file, "o"))
-    return compute_backward(job, input(job, "o"), input(job, "lse"), error);
+    return compute_backward(job, job_input(job, "o"), job_input(job, "lse"),
+                            error);
   tensor_set forward = job->set;
   safetensors_tensor made[TENSOR_OUTPUTS_MAX];
   int count;
@@ -168,20 +169,24 @@ static pfl_status compute_gradients(cli_job *job, pfl_error *error) {
   return status;
 }
 
-static pfl_status compute_decode(cli_job *job, pfl_error *error) {
+pfl_decode_args job_decode_args(const cli_job *job) {
   bool paged = job->set.form == FORM_PAGED;
-  pfl_decode decode = describe_decode(job);
-  pfl_decode_args args = {.struct_size = sizeof args,
-                          .q = input(job, "q"),
-                          .k = input(job, paged ? "k_pages" : "k"),
-                          .v = input(job, paged ? "v_pages" : "v"),
-                          .k_scale = input(job, "k_scale"),
-                          .v_scale = input(job, "v_scale"),
-                          .lengths = input(job, "lengths"),
-                          .block_table = input(job, "block_table"),
-                          .sinks = job->sinks,
-                          .out_o = output(job, "o"),
-                          .out_lse = output(job, "lse")};
+  return (pfl_decode_args){.struct_size = sizeof(pfl_decode_args),
+                           .q = job_input(job, "q"),
+                           .k = job_input(job, paged ? "k_pages" : "k"),
+                           .v = job_input(job, paged ? "v_pages" : "v"),
+                           .k_scale = job_input(job, "k_scale"),
+                           .v_scale = job_input(job, "v_scale"),
+                           .lengths = job_input(job, "lengths"),
+                           .block_table = job_input(job, "block_table"),
+                           .sinks = job->sinks,
+                           .out_o = output(job, "o"),
+                           .out_lse = output(job, "lse")};
+}
+
+static pfl_status compute_decode(cli_job *job, pfl_error *error) {
+  pfl_decode decode = job_decode(job);
+  pfl_decode_args args = job_decode_args(job);
   double start = now_ms();
   PFL_TRY(pfl_attention_decode(job->context, &decode, &args, error));
   job->time_ms = now_ms() - start;
@@ -194,6 +199,8 @@ pfl_status job_compute(cli_job *job, pfl_error *error) {
   PFL_TRY(widen_sinks(job, error));
   PFL_TRY(cli_tensors_make_outputs(&job->set, &job->file, job->outputs,
                                    &job->output_count, error));
+  if (device_of(job->options) != ON_CPU)
+    return job_compute_on_device(job, error);
   PFL_TRY(create_context(job, error));
   if (decode) return compute_decode(job, error);
   if (job->options->op == OP_BACKWARD) return compute_gradients(job, error);

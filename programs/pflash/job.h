@@ -20,13 +20,26 @@ typedef struct cli_job {
   double work;       /* FLOPs; decode: bytes of cache */
   double time_ms;    /* of the op */
   double forward_ms; /* backward without o and lse: of the forward before */
+  /* on sim and tpu */
+  char where[32];    /* the topology: "v5e:2x2" */
+  double compile_ms; /* 0: from the cache */
+  double upload_ms, download_ms;
 } cli_job;
 
 /* Makes the context and the outputs and computes. The file has been read and
  * checked. */
 PFL_NODISCARD pfl_status job_compute(cli_job *job, pfl_error *error);
 
+/* The same on sim or tpu, for outputs that are there. */
+PFL_NODISCARD pfl_status job_compute_on_device(cli_job *job, pfl_error *error);
+
 void job_release(cli_job *job);
+
+/* What the file says, for a call. */
+const void *job_input(const cli_job *job, const char *name);
+pfl_attention job_attention(const cli_job *job);
+pfl_decode job_decode(const cli_job *job);
+pfl_decode_args job_decode_args(const cli_job *job);
 
 /* What was done, on stdout. */
 void job_print(const cli_job *job);

@@ -37,13 +37,33 @@ void job_print_op(const cli_options *options) {
   putchar('\n');
 }
 
-void job_print(const cli_job *job) {
-  int threads = pfl_context_threads(job->context);
-  job_print_op(job->options);
-  print_tensors("in", job->file.tensors, job->file.count);
-  printf("device  cpu, %s, %d thread%s\n",
-         pfl_isa_name(pfl_context_isa(job->context)), threads,
-         threads == 1 ? "" : "s");
+static void print_device(const cli_job *job) {
+  const cli_options *options = job->options;
+  if (device_of(options) == ON_CPU) {
+    int threads = pfl_context_threads(job->context);
+    printf("device  cpu, %s, %d thread%s\n",
+           pfl_isa_name(pfl_context_isa(job->context)), threads,
+           threads == 1 ? "" : "s");
+    return;
+  }
+  int chips = options->chips ? options->chips : 1;
+  printf("device  %s, %d chip%s of %s", device_name(device_of(options)), chips,
+         chips == 1 ? "" : "s", job->where);
+  if (device_of(options) == ON_SIM)
+    printf(", seed %llu",
+           (unsigned long long)(options->seed ? options->seed : 1));
+  putchar('\n');
+}
+
+/* What a simulation takes says nothing of a TPU. */
+static void print_simulation(const cli_job *job) {
+  printf("time    %.3f ms to simulate it: not a TPU's time\n", job->time_ms);
+  if (job->forward_ms > 0)
+    printf("        and %.3f ms for o and lse before it\n", job->forward_ms);
+  if (job->options->trace) printf("trace   %s\n", job->options->trace);
+}
+
+static void print_times(const cli_job *job) {
   printf("time    %.3f ms, first call\n", job->time_ms);
   if (job->forward_ms > 0)
     printf("        and %.3f ms for o and lse before it\n", job->forward_ms);
@@ -51,6 +71,16 @@ void job_print(const cli_job *job) {
     printf("rate    %.2f GB/s of cache, %.0f bytes\n", rate(job), job->work);
   else
     printf("rate    %.2f GFLOP/s, %s\n", rate(job), flop_convention(job));
+}
+
+void job_print(const cli_job *job) {
+  job_print_op(job->options);
+  print_tensors("in", job->file.tensors, job->file.count);
+  print_device(job);
+  if (device_of(job->options) == ON_SIM)
+    print_simulation(job);
+  else
+    print_times(job);
   print_tensors("out", job->outputs, job->output_count);
   printf("file    %s\n", job->options->out);
 }
@@ -85,6 +115,31 @@ void job_write_scoring(json_writer *json, const cli_options *options,
   json_write_double(json, "scale", scale);
 }
 
+static void write_device(json_writer *json, const cli_job *job) {
+  const cli_options *options = job->options;
+  json_write_string(json, "device", device_name(device_of(options)));
+  if (device_of(options) == ON_CPU) {
+    json_write_string(json, "isa", pfl_isa_name(pfl_context_isa(job->context)));
+    json_write_int64(json, "threads", pfl_context_threads(job->context));
+    return;
+  }
+  json_write_int64(json, "chips", options->chips ? options->chips : 1);
+  json_write_string(json, "topology", job->where);
+  if (device_of(options) == ON_SIM) {
+    json_write_int64(json, "seed", options->seed ? (int64_t)options->seed : 1);
+    json_write_string(json, "trace", options->trace);
+  }
+  json_write_double(json, "compile_ms", job->compile_ms);
+  json_write_double(json, "upload_ms", job->upload_ms);
+  json_write_double(json, "download_ms", job->download_ms);
+}
+
+static void write_simulation(json_writer *json, const cli_job *job) {
+  json_write_double(json, "simulation_ms", job->time_ms);
+  if (job->forward_ms > 0)
+    json_write_double(json, "simulation_forward_before_ms", job->forward_ms);
+}
+
 static void write_times(json_writer *json, const cli_job *job) {
   json_write_double(json, "time_first_call_ms", job->time_ms);
   if (job->options->op == OP_DECODE) {
@@ -105,10 +160,11 @@ pfl_status job_print_json(const cli_job *job, pfl_error *error) {
   json_begin_object(&json, NULL);
   json_write_string(&json, "op", op_name((op)job->options->op));
   job_write_scoring(&json, job->options, job->scale);
-  json_write_string(&json, "device", "cpu");
-  json_write_string(&json, "isa", pfl_isa_name(pfl_context_isa(job->context)));
-  json_write_int64(&json, "threads", pfl_context_threads(job->context));
-  write_times(&json, job);
+  write_device(&json, job);
+  if (device_of(job->options) == ON_SIM)
+    write_simulation(&json, job);
+  else
+    write_times(&json, job);
   json_write_string(&json, "in", job->options->in);
   write_tensors(&json, "in_tensors", job->file.tensors, job->file.count);
   json_write_string(&json, "out", job->options->out);

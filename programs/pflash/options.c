@@ -17,14 +17,15 @@
 
 #define WORD(name, word) word,
 static const char *const op_words[] = {OP_LIST(WORD) NULL};
-static const char *const device_words[] = {DEVICE_LIST(WORD) NULL};
 static const char *const isa_words[] = {PFL_ISA_LIST(WORD) NULL};
 static const char *const manual_words[] = {PAGE_STYLE_LIST(WORD) NULL};
 #undef WORD
 #define WORD(name, word, what) word,
 static const char *const emit_words[] = {EMIT_LIST(WORD) NULL};
 static const char *const suite_words[] = {BENCH_SUITE_LIST(WORD) NULL};
+static const char *const device_words[] = {ON_LIST(WORD) NULL};
 #undef WORD
+static const char *const bench_device_words[] = {"cpu", NULL};
 #define WORD(name, word, script, what) word,
 static const char *const peer_words[] = {BENCH_PEER_LIST(WORD) NULL};
 #undef WORD
@@ -36,6 +37,12 @@ static const char *const dtype_words[] = {"f32", "bf16", "f16", NULL};
 _Static_assert(PFL_DTYPE_F32 == 1 && PFL_DTYPE_BF16 == 2 &&
                    PFL_DTYPE_F16 == 3 && PFL_DTYPE_I8 == 4,
                "a choice is 1 + its place");
+
+on_device device_of(const cli_options *options) {
+  return options->device ? (on_device)options->device : ON_CPU;
+}
+
+const char *device_name(on_device which) { return device_words[which - 1]; }
 
 const char *op_name(op which) { return which ? op_words[which - 1] : ""; }
 const char *emit_name(emit which) { return which ? emit_words[which - 1] : ""; }
@@ -235,7 +242,8 @@ const cli_option option_table[] = {
     {RUN | COMPILE, "--op", .choices = op_words, .read = read_choice,
      .slot = SLOT(op), .required = RUN | COMPILE, .help = "What to compute."},
     {RUN, "--device", .choices = device_words, .read = read_choice,
-     .slot = SLOT(device), .help = "Where to compute it; cpu if not given."},
+     .slot = SLOT(device),
+     .help = "Where to compute it; cpu if not given." ON_LIST(TELL)},
     {RUN, "--in", .argument = "IN.safetensors", .read = read_path,
      .slot = SLOT(in), .must_be = "a path", .required = RUN,
      .help = "The file that holds the tensors to read."},
@@ -320,6 +328,18 @@ const cli_option option_table[] = {
     {SCHEDULE, "--flops", .argument = "N", .read = read_flops,
      .must_be = "a number > 0",
      .help = "Useful FLOPs of the kernel, to tell how well the chip is used."},
+    {RUN, "--chips", .argument = "N", .read = read_chips,
+     .must_be = "an integer, 1 to " DIGITS(CHIPS_MAX),
+     .help = "Chips of sim or tpu that share the work; 1 if not given."},
+    {RUN, "--seed", .argument = "N", .read = read_seed,
+     .must_be = "an integer >= 1",
+     .help = "Of sim's malice: what its memory holds at first, when its copies "
+             "end, which chip gets ahead; 1 if not given. The results do not "
+             "depend on it."},
+    {RUN, "--trace", .argument = "FILE", .read = read_path,
+     .slot = SLOT(trace), .must_be = "a path",
+     .help = "Write what sim's chips did, by a rough clock, to this file, for "
+             "ui.perfetto.dev."},
     {RUN, "--threads", .argument = "N", .read = read_threads,
      .must_be = "an integer, " THREADS,
      .help = "Threads to compute with, " THREADS "; one for each CPU that the "
@@ -328,7 +348,7 @@ const cli_option option_table[] = {
     {BENCH, "--suite", .choices = suite_words, .read = read_word,
      .slot = SLOT(suite),
      .help = "What to measure; quick if not given." BENCH_SUITE_LIST(TELL)},
-    {BENCH, "--device", .choices = device_words, .read = read_choice,
+    {BENCH, "--device", .choices = bench_device_words, .read = read_choice,
      .slot = SLOT(device), .help = "What to measure it on; cpu if not given."},
     {BENCH, "--threads", .argument = "N", .read = read_threads,
      .must_be = "an integer, " THREADS,

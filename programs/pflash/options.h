@@ -23,8 +23,24 @@ typedef enum op {
 
 const char *op_name(op which);
 
-/* X(NAME, name on the command line). */
-#define DEVICE_LIST(X) X(CPU, "cpu")
+/* X(NAME, name on the command line, what it is). The benchmark has the first
+ * two. */
+#define ON_LIST(X)                                 \
+  X(CPU, "cpu", "this machine's CPU")              \
+  X(SIM, "sim", "a v5e:2x2, simulated on the CPU") \
+  X(TPU, "tpu", "the TPU of this machine, through libtpu")
+
+typedef enum on_device {
+  ON_NONE,
+#define ON_ENUM(name, word, what) ON_##name,
+  ON_LIST(ON_ENUM)
+#undef ON_ENUM
+} on_device;
+
+/* The device asked for: CPU, if none was. */
+struct cli_options;
+on_device device_of(const struct cli_options *options);
+const char *device_name(on_device which);
 
 /* X(NAME, name on the command line, what it is). */
 #define EMIT_LIST(X)                                            \
@@ -87,6 +103,7 @@ typedef struct cli_options {
   double flops;
   const char *suite;
   uint64_t seed;
+  const char *trace;
   const char *peers[PEERS_MAX];
   int peer_count;
   const char *json_path, *html_path;
@@ -110,7 +127,7 @@ struct cli_option {
   option_read_fn *read;       /* NULL: a flag, a bool at `slot` */
   size_t slot;                /* offset in cli_options, where `read` needs it */
   const char *must_be;        /* "a finite number", unless there are choices */
-  unsigned required; /* bits of those that cannot do without it */
+  unsigned required;          /* bits of those that cannot do without it */
   bool repeats;
   const char *help;
 };
