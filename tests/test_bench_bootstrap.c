@@ -67,7 +67,7 @@ static coverage count_coverage(const experiment *e) {
   if (getenv("PFLASH_TEST_SHOW"))
     printf(
         "%2d processes of %2d runs, between %.0f %%, within %.0f %%: "
-        "resampled %.1f %%, asymptotic %.1f %%, wider %.1f %%, its 90 %% "
+        "resampled %.1f %%, asymptotic %.1f %%, outer %.1f %%, its 90 %% "
         "%.1f %% of %d\n",
         e->blocks, e->runs, 100 * e->between, 100 * e->within,
         100.0 * c.resampled / c.draws, 100.0 * c.asymptotic / c.draws,

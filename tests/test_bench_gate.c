@@ -5,15 +5,26 @@
 #include "bench/gate.h"
 #include "check.h"
 
+#define CASE(op, batch, q_heads, kv_heads, q_length, kv_length, width, causal, \
+             window, softcap, sinks, dtype, cache_dtype)                       \
+  {                                                                            \
+    "", 1, BENCH_OP_##op, batch, q_heads, kv_heads, q_length, kv_length,       \
+        width, causal, window, softcap, sinks, PFL_DTYPE_##dtype,              \
+        PFL_DTYPE_##cache_dtype                                                \
+  }
+
 static const bench_workload cases[] = {
-    {BENCH_OP_FORWARD, 4, 2, 100, 100, 32, true, PFL_DTYPE_F32, PFL_DTYPE_F32},
-    {BENCH_OP_FORWARD, 2, 2, 70, 70, 64, false, PFL_DTYPE_BF16, PFL_DTYPE_BF16},
-    {BENCH_OP_FORWARD, 3, 1, 5, 5, 16, true, PFL_DTYPE_F16, PFL_DTYPE_F16},
-    {BENCH_OP_BACKWARD, 3, 3, 90, 90, 32, true, PFL_DTYPE_F32, PFL_DTYPE_F32},
-    {BENCH_OP_BACKWARD, 2, 2, 65, 65, 48, false, PFL_DTYPE_BF16,
-     PFL_DTYPE_BF16},
-    {BENCH_OP_DECODE, 8, 2, 1, 333, 64, false, PFL_DTYPE_F32, PFL_DTYPE_F32},
-    {BENCH_OP_DECODE, 6, 3, 1, 130, 32, false, PFL_DTYPE_BF16, PFL_DTYPE_I8},
+    CASE(FORWARD, 1, 4, 2, 100, 100, 32, true, 0, 0, false, F32, F32),
+    CASE(FORWARD, 1, 2, 2, 70, 70, 64, false, 0, 0, false, BF16, BF16),
+    CASE(FORWARD, 1, 3, 1, 5, 5, 16, true, 0, 0, false, F16, F16),
+    CASE(FORWARD, 2, 4, 2, 90, 90, 32, true, 20, 0, true, BF16, BF16),
+    CASE(FORWARD, 3, 2, 1, 60, 60, 64, true, 0, 5, false, F32, F32),
+    CASE(BACKWARD, 1, 3, 3, 90, 90, 32, true, 0, 0, false, F32, F32),
+    CASE(BACKWARD, 1, 2, 2, 65, 65, 48, false, 0, 0, false, BF16, BF16),
+    CASE(BACKWARD, 2, 2, 2, 80, 80, 32, true, 17, 5, true, F32, F32),
+    CASE(DECODE, 1, 8, 2, 1, 333, 64, false, 0, 0, false, F32, F32),
+    CASE(DECODE, 1, 6, 3, 1, 130, 32, false, 0, 0, false, BF16, I8),
+    CASE(DECODE, 3, 4, 2, 1, 200, 32, false, 33, 4, true, BF16, I8),
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -42,14 +53,14 @@ static void scene_make(scene *s, const bench_workload *w) {
 }
 
 static void scene_run(scene *s) {
-  if (s->tensors.workload->op == BENCH_OP_BACKWARD)
+  if (s->tensors.workload.op == BENCH_OP_BACKWARD)
     CHECK_NEED(tensors_run_forward(&s->tensors, s->context, NULL) ==
                PFL_STATUS_OK);
   CHECK_NEED(tensors_run(&s->tensors, s->context, NULL) == PFL_STATUS_OK);
 }
 
 static gate_verdict scene_check(const scene *s) {
-  return gate_check(&s->gate, s->outputs, s->tensors.workload->dtype);
+  return gate_check(&s->gate, s->outputs, s->tensors.workload.dtype);
 }
 
 static void scene_end(scene *s) {
@@ -118,9 +129,8 @@ static void test_one_wrong_element_fails(void) {
 /* A kernel that forgets the last key: of the mistakes a tolerance must not
  * hide, the smallest there is. */
 static void test_a_missing_key_fails(void) {
-  bench_workload whole = {
-      BENCH_OP_FORWARD, 2, 2, 64, 2048, 128, false, PFL_DTYPE_F32,
-      PFL_DTYPE_F32};
+  bench_workload whole =
+      CASE(FORWARD, 1, 2, 2, 64, 2048, 128, false, 0, 0, false, F32, F32);
   bench_workload less = whole;
   scene s;
   scene_make(&s, &whole);
@@ -146,15 +156,17 @@ static void test_a_missing_key_fails(void) {
 /* All of a case by the reference at once. */
 static double *whole_reference(const scene *s, int output) {
   const bench_tensors *t = &s->tensors;
-  const bench_workload *w = t->workload;
-  int64_t q_count = w->q_heads * w->q_length * w->head_dim;
-  int64_t kv_count = w->kv_heads * w->kv_length * w->head_dim;
+  const bench_workload *w = &t->workload;
+  int64_t q_count = w->batch * w->q_heads * w->q_length * w->head_dim;
+  int64_t kv_count = w->batch * w->kv_heads * w->kv_length * w->head_dim;
   double *q = reference_widen(t->q, w->dtype, q_count);
   double *k = reference_widen(t->memory, w->cache_dtype, kv_count);
   double *v =
       reference_widen(t->memory + t->v_offset, w->cache_dtype, kv_count);
   double *out = malloc((size_t)base_max(q_count, kv_count) * sizeof *out);
-  CHECK_NEED(q && k && v && out);
+  double *sinks =
+      w->sinks ? reference_widen(t->sinks, PFL_DTYPE_F32, w->q_heads) : NULL;
+  CHECK_NEED(q && k && v && out && (sinks || !w->sinks));
   const float *k_scale = (const float *)(t->memory + t->k_scale_offset);
   const float *v_scale = (const float *)(t->memory + t->v_scale_offset);
   for (int64_t i = 0; w->cache_dtype == PFL_DTYPE_I8 && i < kv_count; i++) {
@@ -168,19 +180,22 @@ static double *whole_reference(const scene *s, int output) {
   if (w->op == BENCH_OP_BACKWARD) {
     double *d_o = reference_widen(t->d_o, w->dtype, q_count);
     CHECK_NEED(d_o);
-    reference_backward_args args = {.q = q, .k = k, .v = v, .d_o = d_o};
+    reference_backward_args args = {
+        .q = q, .k = k, .v = v, .d_o = d_o, .sinks = sinks};
     *(output == 0   ? &args.out_dq
       : output == 1 ? &args.out_dk
                     : &args.out_dv) = out;
     CHECK_NEED(reference_backward(&problem, &args));
     free(d_o);
   } else {
-    reference_forward_args args = {.q = q, .k = k, .v = v, .out_o = out};
+    reference_forward_args args = {
+        .q = q, .k = k, .v = v, .sinks = sinks, .out_o = out};
     CHECK_NEED(reference_forward(&problem, &args));
   }
   free(q);
   free(k);
   free(v);
+  free(sinks);
   return out;
 }
 
@@ -212,8 +227,8 @@ static void test_sample(void) {
     int first = 0, last = 0;
     for (int64_t n = 0; n < checked->count; n++) {
       int64_t row = checked->rows[n];
-      CHECK(row >= 0 && row < cases[i].q_heads * length, "case %d: row %lld", i,
-            (long long)row);
+      CHECK(row >= 0 && row < cases[i].batch * cases[i].q_heads * length,
+            "case %d: row %lld", i, (long long)row);
       CHECK(n == 0 || row > checked->rows[n - 1],
             "case %d: row %lld after %lld", i, (long long)row,
             (long long)checked->rows[n - 1]);

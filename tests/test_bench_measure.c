@@ -17,12 +17,15 @@ typedef struct actor {
   int runs;
 } actor;
 
-static pfl_status act(void *self, double *out_seconds, pfl_error *error) {
+static pfl_status act(void *self, int64_t times, double *out_seconds,
+                      pfl_error *error) {
   actor *who = self;
-  if (ran + 1 < sizeof order) order[ran++] = who->letter;
-  if (++who->runs == who->fail_at)
-    PFL_RAISE(error, ABORTED, "%c had enough", who->letter);
-  *out_seconds = who->seconds;
+  for (int64_t i = 0; i < times; i++) {
+    if (ran + 1 < sizeof order) order[ran++] = who->letter;
+    if (++who->runs == who->fail_at)
+      PFL_RAISE(error, ABORTED, "%c had enough", who->letter);
+  }
+  *out_seconds = who->seconds * (double)times;
   return PFL_STATUS_OK;
 }
 
@@ -50,10 +53,11 @@ static void test_turns(void) {
                 "abL"
                 "abLLbaabLLba"),
         "%s", order);
-  CHECK(sa.count == 4 && sb.count == 4 && sl.count == 4, "%lld runs",
-        (long long)sa.count);
-  CHECK(fabs(sb.total - 1.2) < 1e-12 && sb.first == 0.3, "%g s", sb.total);
-  for (int i = 0; i < 3; i++) measure_release(all[i]);
+  CHECK(sa.samples.count == 4 && sb.samples.count == 4 && sl.samples.count == 4,
+        "%lld runs", (long long)sa.samples.count);
+  CHECK(fabs(sb.samples.total - 1.2) < 1e-12 && sb.samples.first == 0.3, "%g s",
+        sb.samples.total);
+  for (int i = 0; i < 3; i++) samples_release(&all[i]->samples);
 }
 
 /* Blocks of runs until 50 ms are full; the first of a block of short runs is
@@ -72,21 +76,23 @@ static void test_blocks(void) {
                 "bbbbbbbbbbbbbb"
                 "L"),
         "%s", order);
-  CHECK(sa.count == 3 && sb.count == 13 && sl.count == 1, "%lld %lld %lld",
-        (long long)sa.count, (long long)sb.count, (long long)sl.count);
-  for (int i = 0; i < 3; i++) measure_release(all[i]);
+  CHECK(
+      sa.samples.count == 3 && sb.samples.count == 13 && sl.samples.count == 1,
+      "%lld %lld %lld", (long long)sa.samples.count,
+      (long long)sb.samples.count, (long long)sl.samples.count);
+  for (int i = 0; i < 3; i++) samples_release(&all[i]->samples);
 }
 
 static int64_t runs_with(double seconds, bench_effort effort, int *out_warm) {
   actor a = {'a', seconds};
   measure_series series = series_of(&a, false), *all[] = {&series};
   measure(all, 1, &effort);
-  int64_t count = series.count;
+  int64_t count = series.samples.count;
   *out_warm = a.runs - (int)count;
   for (int64_t i = 0; i < count; i++)
-    CHECK(series.seconds[i] == seconds, "run %lld: %g", (long long)i,
-          series.seconds[i]);
-  measure_release(&series);
+    CHECK(series.samples.seconds[i] == seconds, "run %lld: %g", (long long)i,
+          series.samples.seconds[i]);
+  samples_release(&series.samples);
   return count;
 }
 
@@ -111,25 +117,78 @@ static void test_failure(void) {
     measure_series *all[] = {&sb, &sa};
     bench_effort effort = {.min_runs = 5, .max_seconds = 60};
     measure(all, 2, &effort);
-    CHECK(sa.count == 5 && sa.status == PFL_STATUS_OK, "%lld runs",
-          (long long)sa.count);
+    CHECK(sa.samples.count == 5 && sa.status == PFL_STATUS_OK, "%lld runs",
+          (long long)sa.samples.count);
     CHECK(sb.status == PFL_STATUS_ABORTED && b.runs == at, "%d runs", b.runs);
-    CHECK(sb.count == (at > 1 ? at - 2 : 0), "%lld counted",
-          (long long)sb.count);
+    CHECK(sb.samples.count == (at > 1 ? at - 2 : 0), "%lld counted",
+          (long long)sb.samples.count);
     CHECK(!strcmp(sb.error.message, "b had enough"), "%s", sb.error.message);
-    measure_release(&sa);
-    measure_release(&sb);
+    samples_release(&sa.samples);
+    samples_release(&sb.samples);
+  }
+}
+
+/* Rule 23: runs shorter than a region may be are timed some at a time, and a
+ * sample is the mean of one. */
+static void test_batches(void) {
+  actor a = {'a', 0.002}, limit = {'L', 0.0001};
+  measure_series sa = series_of(&a, false), sl = series_of(&limit, true);
+  measure_series *all[] = {&sa, &sl};
+  bench_effort effort = {
+      .min_runs = 6, .max_seconds = 60, .least_seconds = 0.0101};
+  measure(all, 2, &effort);
+  CHECK(sa.samples.batch == 6 && sl.samples.batch == 1, "%lld at a time",
+        (long long)sa.samples.batch);
+  CHECK(sa.samples.count == 6 && fabs(sa.samples.total - 0.072) < 1e-12,
+        "%lld samples, %g s", (long long)sa.samples.count, sa.samples.total);
+  for (int i = 0; i < 6; i++)
+    CHECK(sa.samples.seconds[i] == 0.002, "%g s", sa.samples.seconds[i]);
+  for (int i = 0; i < 2; i++) samples_release(&all[i]->samples);
+}
+
+/* Rule 40: runs go on until the mean is known as well as is asked, or the time
+ * is up. */
+static pfl_status act_by_turns(void *self, int64_t times, double *out_seconds,
+                               pfl_error *error) {
+  actor *who = self;
+  (void)error;
+  *out_seconds = who->seconds * (double)times * (who->runs++ % 2 ? 1.1 : 0.9);
+  return PFL_STATUS_OK;
+}
+
+static void test_half_width(void) {
+  static const struct {
+    double half_width, max_seconds;
+    int64_t least, most;
+  } cases[] = {
+      {0, 100, 5, 5},        /* not asked */
+      {0.5, 100, 5, 5},      /* reached at once */
+      {0.05, 100, 19, 21},   /* 0.1 t / sqrt n: 20 runs give 0.048 */
+      {0.001, 0.99, 10, 11}, /* never: the time is up */
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    actor a = {'a', 0.1};
+    measure_series series = {.subject = {&a, act_by_turns, getpid(), false}};
+    measure_series *all[] = {&series};
+    bench_effort effort = {.min_runs = 5,
+                           .max_seconds = cases[i].max_seconds,
+                           .half_width = cases[i].half_width};
+    measure(all, 1, &effort);
+    CHECK(series.samples.count >= cases[i].least &&
+              series.samples.count <= cases[i].most,
+          "case %zu: %lld runs", i, (long long)series.samples.count);
+    samples_release(&series.samples);
   }
 }
 
 static void test_clean_runs(void) {
   double seconds[] = {1, 1, 1, 1e-3, 1e-3};
   double waited[] = {0, 0.0199, 0.0202, 6e-5, 8e-5};
-  measure_series series = {.count = 5, .seconds = seconds, .waited = waited};
-  CHECK(measure_clean_runs(&series) == 3, "%lld clean",
-        (long long)measure_clean_runs(&series));
+  bench_samples samples = {.count = 5, .seconds = seconds, .waited = waited};
+  CHECK(samples_clean(&samples) == 3, "%lld clean",
+        (long long)samples_clean(&samples));
   waited[3] = -1;
-  CHECK(measure_clean_runs(&series) == -1, "unknown");
+  CHECK(samples_clean(&samples) == -1, "unknown");
 }
 
 /* A process that has been kept from its CPU knows. */
@@ -162,5 +221,6 @@ static void test_machine(void) {
 
 int main(void) {
   return CHECK_RUN(test_turns, test_blocks, test_effort, test_failure,
-                   test_clean_runs, test_waiting, test_machine);
+                   test_batches, test_half_width, test_clean_runs, test_waiting,
+                   test_machine);
 }

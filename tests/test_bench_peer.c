@@ -9,8 +9,18 @@
 #include "directory.h"
 #include "fake_peer.h"
 
-static const bench_workload workload = {
-    BENCH_OP_FORWARD, 2, 1, 40, 40, 16, true, PFL_DTYPE_F32, PFL_DTYPE_F32};
+static const bench_workload workload = {.model = "",
+                                        .layers = 1,
+                                        .op = BENCH_OP_FORWARD,
+                                        .batch = 1,
+                                        .q_heads = 2,
+                                        .kv_heads = 1,
+                                        .q_length = 40,
+                                        .kv_length = 40,
+                                        .head_dim = 16,
+                                        .causal = true,
+                                        .dtype = PFL_DTYPE_F32,
+                                        .cache_dtype = PFL_DTYPE_F32};
 
 static base_threads *threads;
 static bench_tensors tensors;

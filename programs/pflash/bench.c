@@ -2,6 +2,7 @@
 #include "bench/bench.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -22,8 +23,30 @@ static void add_word(base_text *line, const char *word) {
   base_text_add_string(line, "'");
 }
 
+/* What runs this very program with these arguments, but for the journal, which
+ * each process is told anew; to be freed. */
+static const char **own_command(const cli_options *options) {
+  static const char journal[] = "--journal";
+  size_t length = strlen(journal), count = 2;
+  const char **words =
+      calloc((size_t)options->argument_count + 3, sizeof *words);
+  if (!words) return NULL;
+  words[0] = "/proc/self/exe";
+  words[1] = command_name(COMMAND_BENCH);
+  for (int i = 0; i < options->argument_count; i++) {
+    const char *word = options->arguments[i];
+    bool skipped = !strncmp(word, journal, length);
+    if (skipped && !word[length])
+      i++; /* its value, too */
+    else if (!skipped || word[length] != '=')
+      words[count++] = word;
+  }
+  return words;
+}
+
 static pfl_status measure(const cli_options *options, pfl_error *error) {
   base_text line = {0};
+  const char **self = own_command(options);
   base_text_add_string(&line, "pflash bench");
   for (int i = 0; i < options->argument_count; i++)
     add_word(&line, options->arguments[i]);
@@ -34,6 +57,10 @@ static pfl_status measure(const cli_options *options, pfl_error *error) {
                          .seed = options->seed,
                          .peers = options->peers,
                          .peer_count = options->peer_count,
+                         .processes = options->processes,
+                         .process = options->process,
+                         .self = self,
+                         .journal_path = options->journal_path,
                          .json_path = options->json_path,
                          .html_path = options->html_path,
                          .command = base_text_get(&line),
@@ -41,6 +68,7 @@ static pfl_status measure(const cli_options *options, pfl_error *error) {
                          .talk = stderr};
   if (!status) status = bench_run(&bench, error);
   base_text_release(&line);
+  free(self);
   return status;
 }
 

@@ -153,6 +153,15 @@ static bool read_seed(const cli_option *row, const char *text,
   return true;
 }
 
+static bool read_processes(const cli_option *row, const char *text,
+                           cli_options *options) {
+  int64_t value;
+  const char *end;
+  if (!read_integer(text, &value, &end) || *end) return false;
+  *(int *)slot(row, options) = (int)value;
+  return value >= 1 && value <= REPORT_PROCESSES_MAX;
+}
+
 static bool read_peer(const cli_option *row, const char *text,
                       cli_options *options) {
   bool known = strchr(text, '/');
@@ -222,6 +231,7 @@ static bool read_flops(const cli_option *row, const char *text,
 #define DIGITS_(number) #number
 #define DIGITS(number) DIGITS_(number)
 #define THREADS "1 to " DIGITS(BASE_THREADS_MAX)
+#define PROCESSES "1 to " DIGITS(REPORT_PROCESSES_MAX)
 #define TELL(name, word, what) " " word ": " what "."
 #define TELL_PEER(name, word, script, what) TELL(name, word, what)
 #define OR_PEER(name, word, script, what) word ", "
@@ -368,6 +378,21 @@ const cli_option option_table[] = {
     {BENCH, "--seed", .argument = "N", .read = read_seed,
      .must_be = "an integer >= 1",
      .help = "Of the tensors' random numbers; 1 if not given."},
+    {BENCH, "--processes", .argument = "N", .read = read_processes,
+     .slot = SLOT(processes), .must_be = "an integer, " PROCESSES,
+     .help = "Measure each row in this many processes, " PROCESSES ", one "
+             "after the other: what varies from one to the next is then part "
+             "of the intervals; 1 if not given."},
+    {BENCH, "--process", .argument = "N", .read = read_processes,
+     .slot = SLOT(process), .must_be = "an integer, " PROCESSES,
+     .help = "Measure the share of this one of --processes into --journal, "
+             "and tell nothing. --processes starts such processes itself."},
+    {BENCH, "--journal", .argument = "FILE", .read = read_path,
+     .slot = SLOT(journal_path), .must_be = "a path",
+     .help = "Keep every row in this file as soon as it is finished, and "
+             "measure none again that is in it: an interrupted benchmark goes "
+             "on where it was. The file must be of the same program, machine "
+             "and options."},
     {BENCH, "--json", .argument = "FILE", .read = read_path,
      .slot = SLOT(json_path), .must_be = "a path",
      .help = "Write the report to this file, as JSON."},

@@ -1,120 +1,29 @@
-/* Runs a suite: workload by workload, on each number of threads. */
+/* Runs a suite and tells what it found. */
 #include "bench/bench.h"
 
-#include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
-#include "bench/lane.h"
+#include "bench/suite.h"
+
+enum { LANES_MAX = 2, PATH_SIZE = 160 };
 
 typedef struct bench {
   const bench_options *options;
   bench_report report;
-  base_threads *pool; /* every CPU, for what is not timed */
-  bench_lane lanes[2];
-  int64_t ring_bytes;
-  char directory[128]; /* for the peers' files; "": none was made */
-  double started;
+  bench_lane lanes[LANES_MAX];
+  suite_run run;
+  base_text identity;           /* for the journal */
+  char directory[PATH_SIZE];    /* for the peers' files; "": none was made */
+  char journal[PATH_SIZE + 16]; /* of our own, in it; "": none */
 } bench;
 
-/* ---- The suite --------------------------------------------------------- */
-
-static double seconds_left(const bench *b, int64_t done, int64_t all) {
-  const bench_report *r = &b->report;
-  double each = (machine_now() - b->started) / (double)base_max(1, done);
-  if (!done) /* a guess: what is asked for, and as much for preparations */
-    each = 2 * r->side_count * (r->effort.warm_seconds + r->effort.min_seconds);
-  return each * (double)(all - done);
-}
-
-static void tell_start(const bench *b, int64_t all) {
-  FILE *talk = b->options->talk;
-  if (!talk) return;
-  fprintf(talk, "bench: %lld rows, about %.0f s\n", (long long)all,
-          seconds_left(b, 0, all));
-  fflush(talk);
-}
-
-static void tell_row(const bench *b, const report_row *row, int64_t all) {
-  FILE *talk = b->options->talk;
-  char title[BENCH_TITLE_SIZE];
-  int64_t done = b->report.row_count;
-  if (!talk) return;
-  fprintf(talk, "bench: %lld of %lld: %s %s on %d thread%s", (long long)done,
-          (long long)all, bench_workload_title(row->workload, title),
-          bench_workload_dtype(row->workload), row->threads,
-          row->threads == 1 ? "" : "s");
-  for (int i = 0; i < b->report.side_count; i++) {
-    const report_side *side = &row->sides[i];
-    if (report_side_measured(side))
-      fprintf(talk, ", %s %.2f ms", i ? side->title : "ours",
-              side->summary.median * 1e3);
-    else
-      fprintf(talk, ", %s skipped: %s", side->title, side->reason);
-  }
-  fprintf(talk, "; about %.0f s left\n", seconds_left(b, done, all));
-  fflush(talk);
-}
-
-static pfl_status add_row(bench *b, bench_lane *lane, bench_tensors *tensors,
-                          const bench_gate *gate, int64_t all,
-                          pfl_error *error) {
-  bench_report *r = &b->report;
-  report_row *row = &r->rows[r->row_count++];
-  *row = (report_row){
-      .workload = tensors->workload,
-      .threads = lane->threads,
-      .work = bench_workload_work(tensors->workload),
-      .limit =
-          bench_workload_limit(tensors->workload, lane->kernels.dot != NULL),
-      .sides = calloc((size_t)r->side_count, sizeof *row->sides),
-  };
-  if (!row->sides) PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for a row");
-  memcpy(row->sample, gate->sample, sizeof row->sample);
-  PFL_TRY(lane_measure(lane, tensors, gate, &r->effort, row, error));
-  tell_row(b, row, all);
-  return PFL_STATUS_OK;
-}
-
-static pfl_status run_workload(bench *b, const bench_workload *workload,
-                               int64_t all, pfl_error *error) {
-  bench_tensors tensors;
-  bench_gate gate;
-  PFL_TRY(tensors_create(workload, b->report.seed, b->ring_bytes, b->pool,
-                         &tensors, error));
-  pfl_status status = gate_create(&tensors, b->pool, &gate, error);
-  if (status == PFL_STATUS_OK) {
-    for (int i = 0; i < b->report.thread_count && status == PFL_STATUS_OK; i++)
-      status = add_row(b, &b->lanes[i], &tensors, &gate, all, error);
-    gate_release(&gate);
-  }
-  tensors_release(&tensors);
-  return status;
-}
-
-static pfl_status run_suite(bench *b, pfl_error *error) {
-  bench_report *r = &b->report;
-  int64_t workloads = 0;
-  while (bench_workload_get(r->suite, workloads)) workloads++;
-  int64_t all = workloads * r->thread_count;
-  r->rows = calloc((size_t)all, sizeof *r->rows);
-  if (!r->rows) PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for the rows");
-  b->started = machine_now();
-  double stolen = machine_stolen();
-  machine_utc(r->start);
-  tell_start(b, all);
-  for (int64_t i = 0; i < workloads; i++)
-    PFL_TRY(run_workload(b, bench_workload_get(r->suite, i), all, error));
-  machine_utc(r->end);
-  r->seconds = machine_now() - b->started;
-  r->stolen = machine_stolen() - stolen;
-  return PFL_STATUS_OK;
-}
-
-/* ---- Before and after -------------------------------------------------- */
+/* ---- Before
+ * -------------------------------------------------------------------- */
 
 /* Finds out whether a report can be written before anything is measured. */
 static pfl_status try_path(const char *path, pfl_error *error) {
@@ -123,6 +32,23 @@ static pfl_status try_path(const char *path, pfl_error *error) {
   PFL_TRY(base_output_begin(path, &output, error));
   pfl_status status = base_output_end(&output, PFL_STATUS_CANCELLED, NULL);
   (void)status; /* CANCELLED: it leaves no trace */
+  return PFL_STATUS_OK;
+}
+
+static pfl_status check_processes(const bench_options *o, pfl_error *error) {
+  if (o->processes < 0 || o->processes > REPORT_PROCESSES_MAX)
+    PFL_RAISE(error, INVALID_ARGUMENT, "processes is %d, must be 0 to %d",
+              o->processes, REPORT_PROCESSES_MAX);
+  if (o->process < 0 || o->process > base_max(1, o->processes))
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "process is %d, must be one of the %d processes", o->process,
+              o->processes);
+  if (o->process && !o->journal_path)
+    PFL_RAISE(error, INVALID_ARGUMENT, "process %d needs a journal",
+              o->process);
+  if (o->processes > 1 && !o->process && !o->self)
+    PFL_RAISE(error, INVALID_ARGUMENT, "%d processes need a command to run",
+              o->processes);
   return PFL_STATUS_OK;
 }
 
@@ -139,6 +65,7 @@ static pfl_status check_options(const bench_options *options,
       PFL_RAISE(error, INVALID_ARGUMENT,
                 "no peer is called %s, and it is no path (with a '/')",
                 options->peers[i]);
+  PFL_TRY(check_processes(options, error));
   PFL_TRY(try_path(options->json_path, error));
   return try_path(options->html_path, error);
 }
@@ -147,48 +74,165 @@ static pfl_status make_directory(bench *b, pfl_error *error) {
   const char *parent = getenv("TMPDIR");
   int length = snprintf(b->directory, sizeof b->directory, "%s/pflash-XXXXXX",
                         parent && *parent ? parent : "/tmp");
-  if (length < (int)sizeof b->directory && mkdtemp(b->directory))
-    return PFL_STATUS_OK;
+  if (length < PATH_SIZE && mkdtemp(b->directory)) return PFL_STATUS_OK;
   b->directory[0] = 0;
   PFL_RAISE(error, UNAVAILABLE, "no temporary directory in %s: %s",
             parent ? parent : "/tmp", strerror(errno));
 }
 
-static pfl_status prepare(bench *b, pfl_error *error) {
-  static const pfl_allocator allocator = {0};
+#define COPY(field, text) snprintf(field, sizeof field, "%s", text)
+
+static pfl_status fill_manifest(bench *b, pfl_error *error) {
   const bench_options *o = b->options;
-  bench_report *r = &b->report;
-  PFL_TRY(check_options(o, error));
-  r->suite = bench_suite_find(o->suite ? o->suite : "quick");
-  r->effort = bench_suite_effort(r->suite);
-  r->seed = o->seed ? o->seed : 1;
-  r->side_count = 1 + o->peer_count;
-  machine_describe(&r->machine);
-  int32_t cpus = base_cpu_count();
-  r->threads[r->thread_count++] = o->threads ? o->threads : 1;
-  if (!o->threads && cpus > 1) r->threads[r->thread_count++] = cpus;
-  /* four times the caches, but no more than a quarter of the memory */
-  b->ring_bytes = r->effort.ring_bytes
-                      ? base_max(r->effort.ring_bytes,
-                                 base_min(4 * r->machine.cache_bytes,
-                                          r->machine.memory_bytes / 4))
-                      : 0;
-  PFL_TRY(base_threads_create(&allocator, cpus, &b->pool, error));
-  if (o->peer_count) PFL_TRY(make_directory(b, error));
-  for (int i = 0; i < r->thread_count; i++)
-    PFL_TRY(lane_open(&b->lanes[i], o, r->threads[i], b->directory, error));
-  r->isa = pfl_context_isa(b->lanes[0].context);
+  report_manifest *m = &b->report.manifest;
+  COPY(m->version, pfl_version());
+  COPY(m->commit, machine_commit());
+  COPY(m->compiler, machine_compiler());
+  COPY(m->compiler_flags, machine_compiler_flags());
+  COPY(m->suite, bench_suite_name(b->run.suite));
+  m->seed = o->seed ? o->seed : 1;
+  m->processes = o->processes ? o->processes : 1;
+  machine_describe(&m->machine);
+  machine_utc(m->start);
+  m->effort = bench_suite_effort(b->run.suite);
+  m->effort.least_seconds = RESOLUTIONS_LEAST * m->machine.clock_resolution;
+  if (o->command && !(m->command = strdup(o->command)))
+    PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for the command line");
   return PFL_STATUS_OK;
 }
 
+/* What rows of one run have in common. */
+static pfl_status make_identity(bench *b, pfl_error *error) {
+  const report_manifest *m = &b->report.manifest;
+  json_writer json = {.text = &b->identity};
+  json_begin_object(&json, NULL);
+  json_write_int64(&json, "schema", REPORT_SCHEMA_VERSION);
+  json_write_string(&json, "version", m->version);
+  json_write_string(&json, "commit", m->commit);
+  json_write_string(&json, "compiler", m->compiler);
+  json_write_string(&json, "compiler_flags", m->compiler_flags);
+  json_write_string(&json, "suite", m->suite);
+  json_write_int64(&json, "seed", (int64_t)m->seed);
+  json_write_string(&json, "isa", m->isa);
+  json_write_int64(&json, "threads", b->options->threads);
+  json_write_int64(&json, "processes", m->processes);
+  json_write_string(&json, "cpu", m->machine.cpu);
+  json_write_int64(&json, "cpus", m->machine.cpus);
+  json_begin_array(&json, "peers");
+  for (int i = 0; i < b->options->peer_count; i++)
+    json_write_string(&json, NULL, b->options->peers[i]);
+  json_end(&json);
+  json_end(&json);
+  return base_text_check(&b->identity, error);
+}
+
+static pfl_status open_lanes(bench *b, pfl_error *error) {
+  static const pfl_allocator allocator = {0};
+  const bench_options *o = b->options;
+  report_manifest *m = &b->report.manifest;
+  int32_t cpus = base_cpu_count();
+  int32_t threads[LANES_MAX] = {o->threads ? o->threads : 1, cpus};
+  int count = !o->threads && cpus > 1 ? 2 : 1;
+  PFL_TRY(base_threads_create(&allocator, cpus, &b->run.pool, error));
+  if (o->peer_count || m->processes > 1) PFL_TRY(make_directory(b, error));
+  for (int i = 0; i < count; i++) {
+    b->run.lane_count = 1 + i; /* what is to be closed */
+    PFL_TRY(lane_open(&b->lanes[i], o, threads[i], b->directory, error));
+    m->dispatch_seconds =
+        fmax(m->dispatch_seconds, b->lanes[i].dispatch_seconds);
+  }
+  COPY(m->isa, pfl_isa_name(pfl_context_isa(b->lanes[0].context)));
+  return PFL_STATUS_OK;
+}
+
+static pfl_status prepare(bench *b, pfl_error *error) {
+  const bench_options *o = b->options;
+  PFL_TRY(check_options(o, error));
+  b->run = (suite_run){.options = o,
+                       .suite = bench_suite_find(o->suite ? o->suite : "quick"),
+                       .report = &b->report,
+                       .lanes = b->lanes};
+  b->report.side_count = 1 + o->peer_count;
+  PFL_TRY(fill_manifest(b, error));
+  const report_manifest *m = &b->report.manifest;
+  /* four times the caches, but no more than a quarter of the memory */
+  if (m->effort.ring_bytes)
+    b->run.ring_bytes = base_max(
+        m->effort.ring_bytes,
+        base_min(4 * m->machine.cache_bytes, m->machine.memory_bytes / 4));
+  PFL_TRY(open_lanes(b, error));
+  return make_identity(b, error);
+}
+
 static void clean_up(bench *b) {
-  for (int i = 0; i < 2; i++) lane_close(&b->lanes[i]);
-  base_threads_destroy(b->pool);
-  for (int64_t i = 0; i < b->report.row_count; i++)
-    report_row_release(&b->report.rows[i], b->report.side_count);
-  free(b->report.rows);
+  for (int i = 0; i < b->run.lane_count; i++) lane_close(&b->lanes[i]);
+  base_threads_destroy(b->run.pool);
+  report_release(&b->report);
+  base_text_release(&b->identity);
+  if (*b->journal) unlink(b->journal);
   if (*b->directory) rmdir(b->directory);
 }
+
+/* ---- Measuring
+ * ------------------------------------------------------------------- */
+
+static pfl_status measure_here(bench *b, int32_t process, pfl_error *error) {
+  bench_journal journal;
+  if (!b->options->journal_path) return suite_measure(&b->run, process, error);
+  PFL_TRY(journal_open(b->options->journal_path, base_text_get(&b->identity),
+                       &b->report, &journal, error));
+  b->run.journal = &journal;
+  pfl_status status = PFL_STATUS_OK;
+  if (!b->options->process && b->report.row_count &&
+      suite_missing(&b->run, process))
+    status = journal_resume(&journal, &b->report, error);
+  if (status == PFL_STATUS_OK) status = suite_measure(&b->run, process, error);
+  journal_close(&journal);
+  return status;
+}
+
+/* The rows that the journal holds, in place of those that the report has. */
+static pfl_status reload(bench *b, const char *path, bool resume,
+                         pfl_error *error) {
+  bench_journal journal;
+  bench_report *r = &b->report;
+  for (int64_t i = 0; i < r->row_count; i++)
+    report_row_release(&r->rows[i], r->side_count);
+  r->row_count = r->manifest.resumed = 0;
+  PFL_TRY(journal_open(path, base_text_get(&b->identity), r, &journal, error));
+  pfl_status status = PFL_STATUS_OK;
+  if (resume && r->row_count) status = journal_resume(&journal, r, error);
+  journal_close(&journal);
+  return status;
+}
+
+static pfl_status measure_apart(bench *b, pfl_error *error) {
+  const char *path = b->options->journal_path;
+  if (!path) {
+    snprintf(b->journal, sizeof b->journal, "%s/journal", b->directory);
+    path = b->journal;
+  }
+  PFL_TRY(reload(b, path, true, error));
+  for (int32_t p = 0; p < b->report.manifest.processes; p++) {
+    if (!suite_missing(&b->run, p)) continue;
+    PFL_TRY(suite_spawn(&b->run, p, path, error));
+    PFL_TRY(reload(b, path, false, error));
+  }
+  return PFL_STATUS_OK;
+}
+
+static pfl_status measure(bench *b, pfl_error *error) {
+  report_manifest *m = &b->report.manifest;
+  if (b->options->process)
+    return measure_here(b, b->options->process - 1, error);
+  PFL_TRY(m->processes > 1 ? measure_apart(b, error)
+                           : measure_here(b, 0, error));
+  machine_utc(m->end);
+  return report_finish(&b->report, error);
+}
+
+/* ---- After
+ * ----------------------------------------------------------------------- */
 
 typedef pfl_status report_form(const bench_report *report, base_text *out_text,
                                pfl_error *error);
@@ -216,7 +260,8 @@ static pfl_status tell_results(const bench *b, pfl_error *error) {
   PFL_TRY(write_report(r, report_html, b->options->html_path, error));
   int64_t failed = 0;
   for (int64_t i = 0; i < r->row_count; i++)
-    failed += !r->rows[i].sides[0].verdict.passed;
+    failed += report_side_measured(&r->rows[i].sides[0]) &&
+              !r->rows[i].sides[0].verdict.passed;
   if (failed)
     PFL_RAISE(error, INTERNAL,
               "the error of %lld of %lld rows is beyond the tolerance",
@@ -225,23 +270,22 @@ static pfl_status tell_results(const bench *b, pfl_error *error) {
 }
 
 pfl_status bench_run(const bench_options *options, pfl_error *error) {
-  bench b = {.options = options, .report.options = options};
+  bench b = {.options = options};
   pfl_status status = prepare(&b, error);
-  if (status == PFL_STATUS_OK) status = run_suite(&b, error);
-  if (status == PFL_STATUS_OK) status = tell_results(&b, error);
+  if (status == PFL_STATUS_OK) status = measure(&b, error);
+  if (status == PFL_STATUS_OK && !options->process)
+    status = tell_results(&b, error);
   clean_up(&b);
   return status;
 }
 
 void bench_list(FILE *out) {
-#define SUITE_LINES(id, text, what)                                    \
-  fprintf(out, "suite %-6s %s\n", text, what);                         \
-  for (int64_t i = 0; bench_workload_get(BENCH_SUITE_##id, i); i++) {  \
-    const bench_workload *w = bench_workload_get(BENCH_SUITE_##id, i); \
-    char title[BENCH_TITLE_SIZE];                                      \
-    fprintf(out, "  %-24s %s\n", bench_workload_title(w, title),       \
-            bench_workload_dtype(w));                                  \
-  }
+  bench_workload w;
+  char name[BENCH_NAME_SIZE];
+#define SUITE_LINES(id, text, what)                                     \
+  fprintf(out, "suite %-8s %s\n", text, what);                          \
+  for (int64_t i = 0; bench_workload_get(BENCH_SUITE_##id, i, &w); i++) \
+    fprintf(out, "  %s\n", bench_workload_name(&w, name));
   BENCH_SUITE_LIST(SUITE_LINES)
 #undef SUITE_LINES
 #define PEER_LINE(id, text, script, what) \

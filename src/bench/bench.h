@@ -12,10 +12,17 @@
 #include "pallas_flash/context.h"
 
 /* X(NAME, name in options, what it is). */
-#define BENCH_SUITE_LIST(X)                             \
-  X(QUICK, "quick", "the main rows, in about a minute") \
-  X(CPU, "cpu", "every row, in some minutes")           \
+#define BENCH_SUITE_LIST(X)                                              \
+  X(QUICK, "quick", "the main rows, in about a minute")                  \
+  X(CPU, "cpu", "shapes of no model, in every dtype, in some minutes")   \
+  X(KERNEL, "kernel", "the attention of six models, one length each")    \
+  X(TRAINING, "training", "forward and backward of the models, longer")  \
+  X(DECODE, "decode", "one token of the models, short to long, batches") \
+  X(FULL, "full", "all of the above, in an hour or more")                \
   X(SMOKE, "smoke", "tiny rows for tests; their times say nothing")
+
+/* Of one benchmark. */
+#define REPORT_PROCESSES_MAX 64
 
 /* X(NAME, name in options, script under the peers' folder, what it is). */
 #define BENCH_PEER_LIST(X)                             \
@@ -33,20 +40,31 @@ typedef struct bench_options {
   const char *const *peers; /* names from BENCH_PEER_LIST, or paths (with a '/')
                                of programs that speak the peers' protocol */
   int32_t peer_count;
-  const char *json_path; /* NULL: not written */
-  const char *html_path; /* NULL: not written */
-  const char *command;   /* the command line, for the report; NULL: not said */
-  FILE *results;         /* the table; NULL: not printed */
-  FILE *talk;            /* progress; NULL: none */
+  int32_t processes; /* that each row is measured in, one after the other (rule
+                        28); 0: 1, at most 64 */
+  int32_t process;   /* 1 + its place: measure its share of the rows into the
+                        journal and tell nothing; 0: the whole */
+  const char *const *self;  /* what runs this program with these options, up to
+                               NULL, for each process: --journal PATH and
+                               --process N are put behind it. Needed for
+                               processes > 1 */
+  const char *journal_path; /* every finished row is kept here, and what is here
+                               is not measured again; NULL: not kept */
+  const char *json_path;    /* NULL: not written */
+  const char *html_path;    /* NULL: not written */
+  const char *command; /* the command line, for the report; NULL: not said */
+  FILE *results;       /* the table; NULL: not printed */
+  FILE *talk;          /* progress; NULL: none */
 } bench_options;
 
 /* Measures every row of the suite, prints the table, writes the reports (each
  * file as a whole or not at all; both are tried before anything is measured).
  * A peer that cannot be measured becomes a row with its reason.
- * INVALID_ARGUMENT: an unknown suite or peer, threads out of range.
- * UNAVAILABLE: an instruction set this CPU lacks. RESOURCE_EXHAUSTED: no
- * memory. INTERNAL: rows whose error is beyond the tolerance; the reports are
- * written all the same and say which. Others: a path that cannot be written. */
+ * INVALID_ARGUMENT: an unknown suite or peer, threads out of range, a journal
+ * of another run. UNAVAILABLE: an instruction set this CPU lacks, a process
+ * that ended badly. RESOURCE_EXHAUSTED: no memory. INTERNAL: rows whose error
+ * is beyond the tolerance; the reports are written all the same and say which.
+ * Others: a path that cannot be written. */
 PFL_NODISCARD pfl_status bench_run(const bench_options *options,
                                    pfl_error *error);
 

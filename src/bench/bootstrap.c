@@ -144,6 +144,11 @@ static double pooled_log(const bootstrap_block *blocks, int64_t count,
   return log_ratio(a, b);
 }
 
+static bench_quantity outer(bench_quantity a, bench_quantity b) {
+  return (bench_quantity){a.value, fmin(a.low, b.low), fmax(a.high, b.high),
+                          fmin(a.low90, b.low90), fmax(a.high90, b.high90)};
+}
+
 pfl_status bootstrap_compare(const bootstrap_block *blocks, int64_t count,
                              int64_t resamples, uint64_t seed,
                              bootstrap_ratio *out_ratio, pfl_error *error) {
@@ -157,7 +162,7 @@ pfl_status bootstrap_compare(const bootstrap_block *blocks, int64_t count,
   out_ratio->asymptotic = find_asymptotic(blocks, count, value);
   double one = bootstrap_half_width(out_ratio->resampled);
   double other = bootstrap_half_width(out_ratio->asymptotic);
-  out_ratio->ratio = one > other ? out_ratio->resampled : out_ratio->asymptotic;
+  out_ratio->ratio = outer(out_ratio->resampled, out_ratio->asymptotic);
   out_ratio->differ = fmax(one, other) > 1.2 * fmin(one, other);
   return PFL_STATUS_OK;
 }

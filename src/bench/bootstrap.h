@@ -26,7 +26,7 @@ typedef struct bootstrap_block {
 
 typedef struct bootstrap_ratio {
   bench_quantity ratio; /* throughput of A over that of B, above 1: A is faster;
-                           its bounds are the wider of the two below */
+                           its bounds are the outer ones of the two below */
   bench_quantity resampled;  /* percentiles of the resamples */
   bench_quantity asymptotic; /* Student's t over the blocks' log ratios; within
                                 one block, over the runs (Kalibera and Jones) */

@@ -11,8 +11,19 @@
 
 enum { CHUNKS_MAX = 16 };
 
+/* Heads are counted through the batch: as the tensors lie, query head h of all
+ * reads key-value head h / (q_heads / kv_heads) of all. */
+static int64_t q_heads_all(const bench_workload *w) {
+  return w->batch * w->q_heads;
+}
+static int64_t kv_heads_all(const bench_workload *w) {
+  return w->batch * w->kv_heads;
+}
+
 /* The head whose gradients are checked: any would do. */
-static int64_t backward_head(const bench_workload *w) { return w->q_heads - 1; }
+static int64_t backward_head(const bench_workload *w) {
+  return q_heads_all(w) - 1;
+}
 
 static double unit_roundoff(pfl_dtype dtype) {
   if (dtype == PFL_DTYPE_BF16) return 0x1p-9;
@@ -84,7 +95,7 @@ static double *widen_rows(const void *tensor, pfl_dtype dtype,
 /* K and V of the head that query head `head` reads, whole. */
 static bool widen_head(const bench_tensors *t, int64_t head, double **out_k,
                        double **out_v) {
-  const bench_workload *w = t->workload;
+  const bench_workload *w = &t->workload;
   const char *memory = t->memory;
   int64_t first = head / (w->q_heads / w->kv_heads) * w->kv_length;
   *out_k = widen_rows(memory, w->cache_dtype,
@@ -100,7 +111,7 @@ static bool widen_head(const bench_tensors *t, int64_t head, double **out_k,
 static attention_problem sub_problem(const bench_workload *w, int64_t rows,
                                      int64_t keys) {
   pfl_attention attention = bench_workload_attention(w);
-  attention.q_heads = attention.kv_heads = 1;
+  attention.batch = attention.q_heads = attention.kv_heads = 1;
   attention.q_length = rows;
   attention.kv_length = keys;
   attention_problem problem = {0};
@@ -109,9 +120,23 @@ static attention_problem sub_problem(const bench_workload *w, int64_t rows,
   return problem;
 }
 
-/* Keys that query `row` sees. */
-static int64_t keys_seen(const bench_workload *w, int64_t row) {
+/* Keys up to the last one that query `row` sees. */
+static int64_t keys_before(const bench_workload *w, int64_t row) {
   return w->causal ? row + 1 + w->kv_length - w->q_length : w->kv_length;
+}
+
+/* Of those, the ones that it sees. */
+static int64_t keys_seen(const bench_workload *w, int64_t row) {
+  int64_t keys = keys_before(w, row);
+  return w->window ? base_min(keys, w->window) : keys;
+}
+
+/* The sink of a head as double; NULL without sinks. */
+static const double *sink_of(const bench_tensors *t, int64_t head,
+                             double *out_sink) {
+  if (!t->sinks) return NULL;
+  *out_sink = t->sinks[head % t->workload.q_heads];
+  return out_sink;
 }
 
 /* ---- Forward and decode: some rows of a head a task --------------------- */
@@ -129,21 +154,28 @@ static int64_t sampled_row(const bench_workload *w, int64_t count, int64_t head,
 static bool forward_rows(gate_work *work, int64_t task, const double *k,
                          const double *v) {
   const bench_tensors *t = work->tensors;
-  const bench_workload *w = t->workload;
+  const bench_workload *w = &t->workload;
   gate_output *output = &work->gate->outputs[0];
   int64_t D = w->head_dim;
-  int64_t tasks = w->op == BENCH_OP_DECODE ? w->kv_heads : w->q_heads;
+  int64_t tasks = w->op == BENCH_OP_DECODE ? kv_heads_all(w) : q_heads_all(w);
   int64_t rows = output->count / tasks;
+  double sink;
   for (int64_t n = task * rows; n < (task + 1) * rows; n++) {
     double *q = widen_rows(t->q, w->dtype, NULL, D, output->rows[n], 1);
     double *expected = output->expected + n * D;
-    int64_t keys = keys_seen(w, output->rows[n] % w->q_length);
-    attention_problem problem = sub_problem(w, 1, keys);
-    reference_forward_args args = {.q = q, .k = k, .v = v, .out_o = expected};
+    int64_t row = output->rows[n] % w->q_length;
+    attention_problem problem = sub_problem(w, 1, keys_before(w, row));
+    reference_forward_args args = {
+        .q = q,
+        .k = k,
+        .v = v,
+        .sinks = sink_of(t, output->rows[n] / w->q_length, &sink),
+        .out_o = expected};
     bool done = q && reference_forward(&problem, &args);
     free(q);
     if (!done) return false;
-    output->allowed[n] = allowed_error(w, expected, expected, keys);
+    output->allowed[n] =
+        allowed_error(w, expected, expected, keys_seen(w, row));
   }
   return true;
 }
@@ -160,7 +192,7 @@ static void forward_task(void *argument, int64_t task, int32_t worker) {
   gate_work *work = argument;
   double *k = NULL, *v = NULL;
   (void)worker;
-  if (!widen_head(work->tensors, task_head(work->tensors->workload, task), &k,
+  if (!widen_head(work->tensors, task_head(&work->tensors->workload, task), &k,
                   &v) ||
       !forward_rows(work, task, k, v))
     atomic_store(&work->failed, true);
@@ -169,10 +201,10 @@ static void forward_task(void *argument, int64_t task, int32_t worker) {
 }
 
 static void create_forward(gate_work *work, base_threads *threads) {
-  const bench_workload *w = work->tensors->workload;
+  const bench_workload *w = &work->tensors->workload;
   bench_gate *gate = work->gate;
   bool decode = w->op == BENCH_OP_DECODE;
-  int64_t heads = decode ? w->kv_heads : w->q_heads;
+  int64_t heads = decode ? kv_heads_all(w) : q_heads_all(w);
   int64_t rows = base_min(GATE_ROWS, w->q_length);
   if (decode)
     snprintf(gate->sample, sizeof gate->sample,
@@ -198,20 +230,26 @@ static void create_forward(gate_work *work, base_threads *threads) {
 /* dQ of its rows is exact; dK and dV are what its rows add to them. */
 static bool backward_rows(gate_work *work, int64_t task, const double *k,
                           const double *v, const double *q, const double *d_o) {
-  const bench_workload *w = work->tensors->workload;
+  const bench_workload *w = &work->tensors->workload;
   int64_t D = w->head_dim, S = w->q_length, part = w->kv_length * D;
   int64_t begin = task * S / work->chunks, end = (task + 1) * S / work->chunks;
   if (begin == end) return true;
   double *partial = work->partial + task * 2 * part;
   attention_problem problem =
-      sub_problem(w, end - begin, keys_seen(w, end - 1));
-  reference_forward_args forward = {
-      .q = q + begin * D, .k = k, .v = v, .out_o = work->o + begin * D};
+      sub_problem(w, end - begin, keys_before(w, end - 1));
+  double sink_value;
+  const double *sink = sink_of(work->tensors, backward_head(w), &sink_value);
+  reference_forward_args forward = {.q = q + begin * D,
+                                    .k = k,
+                                    .v = v,
+                                    .sinks = sink,
+                                    .out_o = work->o + begin * D};
   reference_backward_args backward = {
       .q = q + begin * D,
       .k = k,
       .v = v,
       .d_o = d_o + begin * D,
+      .sinks = sink,
       .out_dq = work->gate->outputs[0].expected + begin * D,
       .out_dk = partial,
       .out_dv = partial + part,
@@ -223,7 +261,7 @@ static bool backward_rows(gate_work *work, int64_t task, const double *k,
 static void backward_task(void *argument, int64_t task, int32_t worker) {
   gate_work *work = argument;
   const bench_tensors *t = work->tensors;
-  const bench_workload *w = t->workload;
+  const bench_workload *w = &t->workload;
   int64_t head = backward_head(w), first = head * w->q_length;
   (void)worker;
   double *k = NULL, *v = NULL;
@@ -240,7 +278,7 @@ static void backward_task(void *argument, int64_t task, int32_t worker) {
 }
 
 static void add_partials(gate_work *work) {
-  const bench_workload *w = work->tensors->workload;
+  const bench_workload *w = &work->tensors->workload;
   int64_t part = w->kv_length * w->head_dim;
   for (int64_t chunk = 0; chunk < work->chunks; chunk++)
     for (int64_t i = 0; i < part; i++) {
@@ -252,7 +290,7 @@ static void add_partials(gate_work *work) {
 
 /* dQ is judged by O, dK and dV by dV. */
 static void set_backward_rows(gate_work *work) {
-  const bench_workload *w = work->tensors->workload;
+  const bench_workload *w = &work->tensors->workload;
   gate_output *outputs = work->gate->outputs;
   int64_t head = backward_head(w), D = w->head_dim;
   const double *like[] = {work->o, outputs[2].expected, outputs[2].expected};
@@ -266,11 +304,11 @@ static void set_backward_rows(gate_work *work) {
 }
 
 static void create_backward(gate_work *work, base_threads *threads) {
-  const bench_workload *w = work->tensors->workload;
+  const bench_workload *w = &work->tensors->workload;
   bench_gate *gate = work->gate;
   size_t D = (size_t)w->head_dim, kv = (size_t)w->kv_length;
   snprintf(gate->sample, sizeof gate->sample,
-           "all gradients of one of %lld heads", (long long)w->q_heads);
+           "all gradients of one of %lld heads", (long long)q_heads_all(w));
   gate->output_count = 3;
   work->chunks = base_min(CHUNKS_MAX, 4 * (int64_t)base_threads_count(threads));
   work->partial =
@@ -293,7 +331,7 @@ static void create_backward(gate_work *work, base_threads *threads) {
 
 pfl_status gate_create(const bench_tensors *tensors, base_threads *threads,
                        bench_gate *out_gate, pfl_error *error) {
-  const bench_workload *w = tensors->workload;
+  const bench_workload *w = &tensors->workload;
   *out_gate = (bench_gate){.width = w->head_dim};
   gate_work work = {.tensors = tensors, .gate = out_gate};
   atomic_init(&work.failed, false);

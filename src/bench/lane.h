@@ -6,6 +6,10 @@
 #include "bench/peer.h"
 #include "bench/report.h"
 
+/* A timed region is at least this many steps of the clock, and this many empty
+ * calls, long (rule 23). */
+enum { RESOLUTIONS_LEAST = 1000, DISPATCHES_LEAST = 100 };
+
 /* A peer as guest of a lane: one process for all rows, so that it need not
  * start anew for each. */
 typedef struct lane_guest {
@@ -21,7 +25,8 @@ typedef struct bench_lane {
   limits_kernels kernels;
   base_threads *pool; /* for the limits */
   const char *directory;
-  lane_guest *guests; /* [options.peer_count] */
+  lane_guest *guests;      /* [options.peer_count] */
+  double dispatch_seconds; /* an empty call on every thread (rule 23) */
 } bench_lane;
 
 /* `directory`, for the peers' files, must outlive the lane, as `options` must.
@@ -34,9 +39,8 @@ PFL_NODISCARD pfl_status lane_open(bench_lane *lane,
                                    pfl_error *error);
 void lane_close(bench_lane *lane);
 
-/* Measures a row whose workload, threads, work and limit are set, and fills in
- * the rest. A peer that fails is a side with a reason; our own failure is an
- * error. */
+/* Measures a row that report_row_create made and fills in what is measured. A
+ * peer that fails is a side with a reason; our own failure is an error. */
 PFL_NODISCARD pfl_status lane_measure(bench_lane *lane, bench_tensors *tensors,
                                       const bench_gate *gate,
                                       const bench_effort *effort,

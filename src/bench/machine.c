@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/threads.h"
+#include "pallas_flash/context.h"
 
 /* What cmake/commit.cmake says, to this file alone. */
 #ifdef PFLASH_HAS_COMMIT
@@ -166,6 +167,7 @@ void machine_describe(bench_machine *out_machine) {
       .clock_resolution = clock_step(),
   };
   find_cpu(m->cpu);
+  snprintf(m->isa, sizeof m->isa, "%s", pfl_isa_name(pfl_isa_best()));
   find_huge_pages(m->huge_pages);
   if (!read_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
                  m->governor, sizeof m->governor))

@@ -10,6 +10,7 @@
 
 typedef struct bench_machine {
   char cpu[MACHINE_TEXT_SIZE];        /* the model's name */
+  char isa[16];                       /* its newest of PFL_ISA_LIST */
   char kernel[MACHINE_TEXT_SIZE];     /* system, release, architecture */
   char huge_pages[MACHINE_TEXT_SIZE]; /* transparent huge pages: always,
                                          madvise or never */

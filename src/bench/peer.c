@@ -127,18 +127,21 @@ static pfl_status ask(bench_peer *peer, base_text *question, double seconds,
 
 static void write_cell(base_text *text, const bench_peer *peer,
                        const bench_tensors *tensors, const char *inputs) {
-  const bench_workload *w = tensors->workload;
+  const bench_workload *w = &tensors->workload;
   json_writer json = {.text = text};
   json_begin_object(&json, NULL);
   json_begin_object(&json, "cell");
   json_write_string(&json, "op", bench_op_name(w->op));
-  json_write_int64(&json, "batch", 1);
+  json_write_int64(&json, "batch", w->batch);
   json_write_int64(&json, "q_heads", w->q_heads);
   json_write_int64(&json, "kv_heads", w->kv_heads);
   json_write_int64(&json, "q_length", w->q_length);
   json_write_int64(&json, "kv_length", w->kv_length);
   json_write_int64(&json, "head_dim", w->head_dim);
   json_write_bool(&json, "causal", w->causal);
+  json_write_int64(&json, "window", w->window);
+  json_write_double(&json, "softcap", w->softcap);
+  json_write_bool(&json, "sinks", w->sinks);
   json_write_string(&json, "dtype", pfl_dtype_name(w->dtype));
   json_write_string(&json, "cache_dtype", pfl_dtype_name(w->cache_dtype));
   json_write_int64(&json, "threads", peer->threads);
@@ -213,18 +216,19 @@ static pfl_status match_outputs(const safetensors_file *file,
                                 const bench_tensors *tensors,
                                 const void *out_data[BENCH_OUTPUTS_MAX],
                                 pfl_error *error) {
-  const bench_workload *w = tensors->workload;
+  const bench_workload *w = &tensors->workload;
   for (int i = 0; i < tensors->output_count; i++) {
     const bench_output *output = &tensors->outputs[i];
     const safetensors_tensor *found = safetensors_find(file, output->name);
     if (!found)
       PFL_RAISE(error, UNAVAILABLE, "it wrote no tensor %s", output->name);
-    const int64_t shape[] = {1, output->heads, output->length, w->head_dim};
+    const int64_t shape[] = {w->batch, output->heads, output->length,
+                             w->head_dim};
     if (found->rank != 4 || memcmp(found->shape, shape, sizeof shape))
       PFL_RAISE(error, UNAVAILABLE,
-                "it wrote %s in another shape than [1, %lld, %lld, %lld]",
-                output->name, (long long)shape[1], (long long)shape[2],
-                (long long)shape[3]);
+                "it wrote %s in another shape than [%lld, %lld, %lld, %lld]",
+                output->name, (long long)shape[0], (long long)shape[1],
+                (long long)shape[2], (long long)shape[3]);
     if (found->dtype != w->dtype)
       PFL_RAISE(error, UNAVAILABLE, "it wrote %s as %s, not %s", output->name,
                 found->dtype_name, pfl_dtype_name(w->dtype));
@@ -254,7 +258,7 @@ pfl_status peer_check(bench_peer *peer, const bench_tensors *tensors,
   const void *data[BENCH_OUTPUTS_MAX];
   status = match_outputs(&file, tensors, data, error);
   if (status == PFL_STATUS_OK)
-    *out_verdict = gate_check(gate, data, tensors->workload->dtype);
+    *out_verdict = gate_check(gate, data, tensors->workload.dtype);
   safetensors_release(&file);
   return status;
 }

@@ -35,14 +35,19 @@ static void add_whisker(base_text *html, const report_row *row,
                      ends[i], ends[i]);
 }
 
-/* Runs spread evenly over the order in which they were made. */
+/* Runs spread evenly over the order in which they were made, process by
+ * process. */
 static void add_dots(base_text *html, const report_row *row,
-                     const measure_series *series) {
-  int64_t dots = base_min(DOTS_MAX, series->count);
-  for (int64_t i = 0; i < dots; i++)
-    base_text_format(
-        html, "<circle class=\"run\" cx=\"%.2f%%\" cy=\"17\" r=\"1.5\"/>",
-        place(row, series->seconds[i * series->count / dots]));
+                     const report_side *side) {
+  int64_t each = base_max(1, DOTS_MAX / row->process_count);
+  for (int64_t p = 0; p < row->process_count; p++) {
+    const bench_samples *samples = &side->processes[p];
+    int64_t dots = base_min(each, samples->count);
+    for (int64_t i = 0; i < dots; i++)
+      base_text_format(
+          html, "<circle class=\"run\" cx=\"%.2f%%\" cy=\"17\" r=\"1.5\"/>",
+          place(row, samples->seconds[i * samples->count / dots]));
+  }
 }
 
 static const char *side_class(const report_row *row, const report_side *side) {
@@ -68,7 +73,7 @@ static void add_bar(base_text *html, const report_row *row,
       html, "<rect class=\"%s\" width=\"%.2f%%\" y=\"1\" height=\"12\"/>",
       side_class(row, side), place(row, side->summary.median));
   add_whisker(html, row, &side->summary);
-  add_dots(html, row, &side->series);
+  add_dots(html, row, side);
   base_text_add_string(html, "</svg>");
 }
 
@@ -113,7 +118,7 @@ static void add_side(base_text *html, const report_row *row,
 }
 
 static void add_row(base_text *html, const report_row *row, int side_count) {
-  const bench_workload *w = row->workload;
+  const bench_workload *w = &row->workload;
   const char *mask = w->op == BENCH_OP_DECODE ? ""
                      : w->causal              ? "causal "
                                               : "full ";
@@ -163,7 +168,7 @@ void html_add_charts(base_text *html, const bench_report *report) {
                      sections[s].heading, sections[s].note);
     add_axis(html);
     for (int64_t i = 0; i < report->row_count; i++)
-      if (report->rows[i].workload->op == sections[s].op)
+      if (report->rows[i].workload.op == sections[s].op)
         add_row(html, &report->rows[i], report->side_count);
     base_text_add_string(html, "</section>\n");
   }

@@ -17,7 +17,7 @@ void html_add_text(base_text *html, const char *string) {
 /* ---- The top of the page ------------------------------------------------ */
 
 static void add_head(base_text *html, const bench_report *report) {
-  const bench_machine *m = &report->machine;
+  const bench_machine *m = &report->manifest.machine;
   base_text_add_string(
       html,
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
@@ -27,16 +27,16 @@ static void add_head(base_text *html, const bench_report *report) {
   base_text_format(html, "</title>\n<style>\n%s</style></head>\n<body><main>\n",
                    report_style);
   base_text_format(html, "<p class=\"soft\">pallas-flash %s, suite %s</p>\n",
-                   pfl_version(), bench_suite_name(report->suite));
+                   report->manifest.version, report->manifest.suite);
   base_text_add_string(html, "<h1>Attention on ");
   html_add_text(html, m->cpu);
   base_text_format(html,
                    "</h1>\n<p class=\"soft\">%lld CPUs, %s kernels; %lld rows "
                    "in %.0f s from %s. Every number here was measured on this "
                    "machine in that time.</p>\n",
-                   (long long)m->cpus, pfl_isa_name(report->isa),
-                   (long long)report->row_count, report->seconds,
-                   report->start);
+                   (long long)m->cpus, report->manifest.isa,
+                   (long long)report->row_count, report->manifest.seconds,
+                   report->manifest.start);
 }
 
 typedef struct span {
@@ -55,7 +55,7 @@ static span shares(const bench_report *report, bench_op op) {
   span s = {0};
   for (int64_t i = 0; i < report->row_count; i++) {
     const report_row *row = &report->rows[i];
-    if (row->workload->op == op && report_side_counts(&row->sides[0]))
+    if (row->workload.op == op && report_side_counts(&row->sides[0]))
       widen(&s, row->sides[0].fraction);
   }
   return s;
@@ -66,7 +66,7 @@ static span ratios(const bench_report *report, bench_op op, int side) {
   for (int64_t i = 0; i < report->row_count; i++) {
     const report_row *row = &report->rows[i];
     double ratio = report_ratio(row, &row->sides[side]);
-    if (row->workload->op == op && ratio > 0) widen(&s, ratio);
+    if (row->workload.op == op && ratio > 0) widen(&s, ratio);
   }
   return s;
 }
@@ -106,7 +106,8 @@ static void add_tile(base_text *html, const bench_report *report, bench_op op,
 static void add_failures(base_text *html, const bench_report *report) {
   int64_t wrong = 0, noisy = 0;
   for (int64_t i = 0; i < report->row_count; i++) {
-    wrong += !report->rows[i].sides[0].verdict.passed;
+    const report_side *ours = &report->rows[i].sides[0];
+    wrong += report_side_measured(ours) && !ours->verdict.passed;
     noisy += report_row_noisy(&report->rows[i]);
   }
   if (wrong)
@@ -159,8 +160,8 @@ static void add_table_side(base_text *html, const report_row *row,
   char title[BENCH_TITLE_SIZE];
   base_text_format(html, "<tr%s><td>%s</td><td>%s</td><td>%d</td><td>",
                    side == row->sides ? "" : " class=\"theirs\"",
-                   bench_workload_title(row->workload, title),
-                   bench_workload_dtype(row->workload), row->threads);
+                   bench_workload_title(&row->workload, title),
+                   bench_workload_dtype(&row->workload), row->threads);
   html_add_text(html, side->title);
   base_text_add_string(html, "</td>");
   if (!report_side_measured(side)) {
@@ -207,18 +208,19 @@ static pfl_status add_limits(base_text *html, const bench_report *report,
       "<thead><tr><th>limit</th><th>threads</th><th>median</th><th>best</th>"
       "<th>runs</th></tr></thead><tbody>\n");
   for (int kind = 0; kind < BENCH_LIMIT_COUNT; kind++)
-    for (int i = 0; i < report->thread_count; i++) {
+    for (int i = 0; report_threads_get(report, i); i++) {
+      int32_t threads = report_threads_get(report, i);
       bench_limit limit = (bench_limit)kind;
       report_limit found;
       PFL_TRY(
-          report_limit_find(report, limit, report->threads[i], &found, error));
+          report_limit_find(report, limit, threads, &found, error));
       if (!found.runs) continue;
       base_text_format(
           html,
           "<tr><td class=\"what\">%s: %s</td><td>%d</td><td>%.1f %s</td>"
           "<td>%.1f</td><td>%lld</td></tr>\n",
           report_limit_name(limit), report_limit_what(limit),
-          report->threads[i], found.median * 1e-9, report_limit_unit(limit),
+          threads, found.median * 1e-9, report_limit_unit(limit),
           found.best * 1e-9, (long long)found.runs);
     }
   base_text_add_string(html, "</tbody></table></div></section>\n");
@@ -228,7 +230,7 @@ static pfl_status add_limits(base_text *html, const bench_report *report,
 /* ---- Words --------------------------------------------------------------- */
 
 static void add_method(base_text *html, const bench_report *report) {
-  const bench_effort *effort = &report->effort;
+  const bench_effort *effort = &report->manifest.effort;
   base_text_format(
       html,
       "<section><h2>How it was measured</h2>\n<p>Each row is warmed up for at "
@@ -239,7 +241,7 @@ static void add_method(base_text *html, const bench_report *report) {
       "does meanwhile it does to all. The time is wall time by a monotonic "
       "clock (least step seen %.0f ns).</p>\n",
       effort->warm_seconds, (long long)effort->min_runs, effort->min_seconds,
-      effort->max_seconds, report->machine.clock_resolution * 1e9);
+      effort->max_seconds, report->manifest.machine.clock_resolution * 1e9);
   base_text_format(
       html,
       "<p>The median is shown with the interval of the ranks that hold it with "
@@ -251,7 +253,7 @@ static void add_method(base_text *html, const bench_report *report) {
       "its threads waited for a CPU less than 2 %% of its time (and 50 us for "
       "being woken). The host kept "
       "%.2f CPU seconds from this machine in all.</p>\n",
-      report->stolen);
+      report->manifest.stolen);
   base_text_add_string(
       html,
       "<p>Limits: f32 and f16 rows are held against f32 multiply-adds, bf16 "
@@ -266,7 +268,7 @@ static void add_method(base_text *html, const bench_report *report) {
       "and dV). docs/benchmark.md derives it. Checked were:</p>\n<ul>\n");
   for (int op = BENCH_OP_FORWARD; op <= BENCH_OP_DECODE; op++)
     for (int64_t i = 0; i < report->row_count; i++) {
-      if ((int)report->rows[i].workload->op != op) continue;
+      if ((int)report->rows[i].workload.op != op) continue;
       base_text_format(html, "<li>%s: %s</li>\n", bench_op_name((bench_op)op),
                        report->rows[i].sample);
       break;
@@ -282,20 +284,20 @@ static void add_fact(base_text *html, const char *name, const char *value) {
 }
 
 static void add_manifest(base_text *html, const bench_report *report) {
-  const bench_machine *m = &report->machine;
+  const bench_machine *m = &report->manifest.machine;
   char number[MACHINE_TEXT_SIZE + 64];
   base_text_add_string(html, "<section><h2>What was run</h2><dl>\n");
-  add_fact(html, "command", report->options->command);
-  add_fact(html, "version", pfl_version());
-  add_fact(html, "commit", machine_commit());
-  add_fact(html, "compiler", machine_compiler());
-  add_fact(html, "flags", machine_compiler_flags());
-  snprintf(number, sizeof number, "%llu", (unsigned long long)report->seed);
+  add_fact(html, "command", report->manifest.command);
+  add_fact(html, "version", report->manifest.version);
+  add_fact(html, "commit", report->manifest.commit);
+  add_fact(html, "compiler", report->manifest.compiler);
+  add_fact(html, "flags", report->manifest.compiler_flags);
+  snprintf(number, sizeof number, "%llu", (unsigned long long)report->manifest.seed);
   add_fact(html, "seed", number);
-  add_fact(html, "from", report->start);
-  add_fact(html, "to", report->end);
+  add_fact(html, "from", report->manifest.start);
+  add_fact(html, "to", report->manifest.end);
   add_fact(html, "CPU", m->cpu);
-  add_fact(html, "newest instruction set", pfl_isa_name(pfl_isa_best()));
+  add_fact(html, "newest instruction set", m->isa);
   add_fact(html, "frequency governor", m->governor);
   add_fact(html, "system", m->kernel);
   snprintf(number, sizeof number, "%.1f GiB",

@@ -44,7 +44,7 @@ static void print_side(const report_row *row, const report_side *side,
                                  rate[32], share[32], error[32], last[32];
   bool is_ours = side == row->sides;
   if (is_ours) {
-    bench_workload_title(row->workload, title);
+    bench_workload_title(&row->workload, title);
     snprintf(threads, sizeof threads, "%d", row->threads);
   } else {
     snprintf(title, sizeof title, "  %.18s", side->title);
@@ -63,7 +63,7 @@ static void print_side(const report_row *row, const report_side *side,
   print_last(last, sizeof last, row, side);
   bool counts = !is_ours || report_side_counts(side);
   fprintf(out, ROW "\n", title,
-          is_ours ? bench_workload_dtype(row->workload) : "", threads,
+          is_ours ? bench_workload_dtype(&row->workload) : "", threads,
           counts ? time : "-", counts ? spread : "-", counts ? rate : "-",
           counts ? share : "-", error, last);
 }
@@ -73,16 +73,17 @@ static pfl_status print_limits(const bench_report *report, FILE *out,
   for (int kind = 0; kind < BENCH_LIMIT_COUNT; kind++) {
     bench_limit limit = (bench_limit)kind;
     bool named = false;
-    for (int i = 0; i < report->thread_count; i++) {
+    for (int i = 0; report_threads_get(report, i); i++) {
+      int32_t threads = report_threads_get(report, i);
       report_limit found;
       PFL_TRY(
-          report_limit_find(report, limit, report->threads[i], &found, error));
+          report_limit_find(report, limit, threads, &found, error));
       if (!found.runs) continue;
       if (!named) fprintf(out, "  %-11s", report_limit_name(limit));
       named = true;
       fprintf(out, "  %.1f %s on %d thread%s", found.median * 1e-9,
-              report_limit_unit(limit), report->threads[i],
-              report->threads[i] == 1 ? "" : "s");
+              report_limit_unit(limit), threads,
+              threads == 1 ? "" : "s");
     }
     if (named) fputc('\n', out);
   }
@@ -112,12 +113,13 @@ static void print_remarks(const bench_report *report, FILE *out) {
 
 pfl_status report_text(const bench_report *report, FILE *out,
                        pfl_error *error) {
-  const bench_machine *m = &report->machine;
+  const report_manifest *r = &report->manifest;
+  const bench_machine *m = &r->machine;
   fprintf(out, "pallas-flash %s, suite %s, %s kernels, seed %llu\n",
-          pfl_version(), bench_suite_name(report->suite),
-          pfl_isa_name(report->isa), (unsigned long long)report->seed);
+          r->version, r->suite, r->isa,
+          (unsigned long long)r->seed);
   fprintf(out, "%s, %lld CPUs, %s\n\n", m->cpu, (long long)m->cpus,
-          report->start);
+          r->start);
   fprintf(out, ROW "\n", "workload", "dtype", "T", "ms", "95%", "rate", "limit",
           "error", report->side_count > 1 ? "peer" : "");
   for (int64_t i = 0; i < report->row_count; i++)

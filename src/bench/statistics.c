@@ -78,6 +78,9 @@ statistics_summary statistics_summarize(double *values, int64_t count) {
       .median = statistics_quantile(values, count, 0.5),
       .quartile1 = statistics_quantile(values, count, 0.25),
       .quartile3 = statistics_quantile(values, count, 0.75),
+      .p90 = statistics_quantile(values, count, 0.90),
+      .p95 = statistics_quantile(values, count, 0.95),
+      .p99 = statistics_quantile(values, count, 0.99),
       .low = NAN,
       .high = NAN,
   };

@@ -8,7 +8,7 @@ typedef struct statistics_summary {
   int64_t count;
   double min, max, mean;
   double deviation; /* of the sample (n - 1); 0 for one value */
-  double median, quartile1, quartile3;
+  double median, quartile1, quartile3, p90, p95, p99;
   double low, high; /* 95 % interval of the median; NAN below 6 values */
   int64_t mild,
       severe; /* outside Tukey's fences of 1.5, of 3 quartile ranges;

@@ -83,14 +83,14 @@ static bool is_backward(const bench_workload *w) {
 }
 
 static int64_t q_rows(const bench_workload *w) {
-  return w->q_heads * w->q_length;
+  return w->batch * w->q_heads * w->q_length;
 }
 static int64_t kv_rows(const bench_workload *w) {
-  return w->kv_heads * w->kv_length;
+  return w->batch * w->kv_heads * w->kv_length;
 }
 
 static void lay_out_copy(bench_tensors *t, int64_t ring_bytes) {
-  const bench_workload *w = t->workload;
+  const bench_workload *w = &t->workload;
   size_t rows = (size_t)kv_rows(w);
   size_t array =
       pad(rows * (size_t)w->head_dim * pfl_dtype_size(w->cache_dtype));
@@ -107,13 +107,14 @@ static void lay_out_copy(bench_tensors *t, int64_t ring_bytes) {
 
 /* Each array by its own malloc; false if one failed. */
 static bool allocate(bench_tensors *t) {
-  const bench_workload *w = t->workload;
+  const bench_workload *w = &t->workload;
   size_t row = (size_t)w->head_dim * pfl_dtype_size(w->dtype);
   size_t q_bytes = (size_t)q_rows(w) * row, kv_bytes = (size_t)kv_rows(w) * row;
   t->memory = malloc((size_t)t->copies * t->copy_bytes);
   t->q = malloc(q_bytes);
   t->o = malloc(q_bytes);
-  if (!t->memory || !t->q || !t->o) return false;
+  if (w->sinks) t->sinks = malloc((size_t)w->q_heads * sizeof *t->sinks);
+  if (!t->memory || !t->q || !t->o || (w->sinks && !t->sinks)) return false;
   if (!is_backward(w)) return true;
   t->lse = malloc((size_t)q_rows(w) * sizeof *t->lse);
   t->d_o = malloc(q_bytes);
@@ -125,14 +126,14 @@ static bool allocate(bench_tensors *t) {
 
 void tensors_release(bench_tensors *tensors) {
   bench_tensors *t = tensors;
-  void *const arrays[] = {t->memory, t->q,  t->o,  t->lse,
-                          t->d_o,    t->dq, t->dk, t->dv};
+  void *const arrays[] = {t->memory, t->q,  t->o,  t->lse,  t->d_o,
+                          t->dq,     t->dk, t->dv, t->sinks};
   for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
   *t = (bench_tensors){0};
 }
 
 static void list_outputs(bench_tensors *t) {
-  const bench_workload *w = t->workload;
+  const bench_workload *w = &t->workload;
   if (!is_backward(w)) {
     t->output_count = 1;
     t->outputs[0] = (bench_output){"o", t->o, w->q_heads, w->q_length};
@@ -152,7 +153,7 @@ static void copy_task(void *argument, int64_t task, int32_t worker) {
 }
 
 static void fill_all(bench_tensors *t, uint64_t seed, base_threads *threads) {
-  const bench_workload *w = t->workload;
+  const bench_workload *w = &t->workload;
   uint64_t stream = seed << 8; /* one stream a tensor */
   int64_t D = w->head_dim;
   fill_tensor(threads, (fill){stream, w->dtype, q_rows(w), D, t->q, NULL});
@@ -165,6 +166,9 @@ static void fill_all(bench_tensors *t, uint64_t seed, base_threads *threads) {
   if (t->d_o)
     fill_tensor(threads,
                 (fill){stream + 3, w->dtype, q_rows(w), D, t->d_o, NULL});
+  if (t->sinks)
+    fill_tensor(threads, (fill){stream + 4, PFL_DTYPE_F32, 1, w->q_heads,
+                                t->sinks, NULL});
   base_threads_run(threads, t->copies - 1, copy_task, t);
 }
 
@@ -172,14 +176,13 @@ pfl_status tensors_create(const bench_workload *workload, uint64_t seed,
                           int64_t ring_bytes, base_threads *threads,
                           bench_tensors *out_tensors, pfl_error *error) {
   bench_tensors *t = out_tensors;
-  *t = (bench_tensors){.workload = workload};
+  *t = (bench_tensors){.workload = *workload};
   lay_out_copy(t, ring_bytes);
   if (!allocate(t)) {
-    char title[BENCH_TITLE_SIZE];
+    char name[BENCH_NAME_SIZE];
     tensors_release(t);
-    PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for the tensors of %s %s",
-              bench_workload_title(workload, title),
-              bench_workload_dtype(workload));
+    PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for the tensors of %s",
+              bench_workload_name(workload, name));
   }
   list_outputs(t);
   fill_all(t, seed, threads);
@@ -187,11 +190,11 @@ pfl_status tensors_create(const bench_workload *workload, uint64_t seed,
 }
 
 void tensors_spoil_outputs(bench_tensors *tensors) {
-  const bench_workload *w = tensors->workload;
+  const bench_workload *w = &tensors->workload;
   for (int i = 0; i < tensors->output_count; i++) {
     const bench_output *output = &tensors->outputs[i];
     memset(output->data, 0xff,
-           (size_t)(output->heads * output->length * w->head_dim) *
+           (size_t)(w->batch * output->heads * output->length * w->head_dim) *
                pfl_dtype_size(w->dtype));
   }
 }
@@ -201,12 +204,13 @@ void tensors_spoil_outputs(bench_tensors *tensors) {
 pfl_status tensors_run_forward(bench_tensors *tensors, pfl_context *context,
                                pfl_error *error) {
   bench_tensors *t = tensors;
-  pfl_attention attention = bench_workload_attention(t->workload);
+  pfl_attention attention = bench_workload_attention(&t->workload);
   pfl_forward_args args = {
       .struct_size = sizeof args,
       .q = t->q,
       .k = t->memory,
       .v = t->memory + t->v_offset,
+      .sinks = t->sinks,
       .out_o = t->o,
       .out_lse = t->lse,
   };
@@ -215,7 +219,7 @@ pfl_status tensors_run_forward(bench_tensors *tensors, pfl_context *context,
 
 static pfl_status run_backward(bench_tensors *t, pfl_context *context,
                                pfl_error *error) {
-  pfl_attention attention = bench_workload_attention(t->workload);
+  pfl_attention attention = bench_workload_attention(&t->workload);
   pfl_backward_args args = {
       .struct_size = sizeof args,
       .q = t->q,
@@ -224,6 +228,7 @@ static pfl_status run_backward(bench_tensors *t, pfl_context *context,
       .o = t->o,
       .lse = t->lse,
       .d_o = t->d_o,
+      .sinks = t->sinks,
       .out_dq = t->dq,
       .out_dk = t->dk,
       .out_dv = t->dv,
@@ -233,9 +238,9 @@ static pfl_status run_backward(bench_tensors *t, pfl_context *context,
 
 static pfl_status run_decode(bench_tensors *t, pfl_context *context,
                              pfl_error *error) {
-  pfl_decode decode = bench_workload_decode(t->workload);
+  pfl_decode decode = bench_workload_decode(&t->workload);
   char *copy = t->memory + (size_t)t->next * t->copy_bytes;
-  bool scaled = t->workload->cache_dtype == PFL_DTYPE_I8;
+  bool scaled = t->workload.cache_dtype == PFL_DTYPE_I8;
   t->next = (t->next + 1) % t->copies;
   pfl_decode_args args = {
       .struct_size = sizeof args,
@@ -244,6 +249,7 @@ static pfl_status run_decode(bench_tensors *t, pfl_context *context,
       .v = copy + t->v_offset,
       .k_scale = scaled ? (const float *)(copy + t->k_scale_offset) : NULL,
       .v_scale = scaled ? (const float *)(copy + t->v_scale_offset) : NULL,
+      .sinks = t->sinks,
       .out_o = t->o,
   };
   return pfl_attention_decode(context, &decode, &args, error);
@@ -251,7 +257,7 @@ static pfl_status run_decode(bench_tensors *t, pfl_context *context,
 
 pfl_status tensors_run(bench_tensors *tensors, pfl_context *context,
                        pfl_error *error) {
-  switch (tensors->workload->op) {
+  switch (tensors->workload.op) {
     case BENCH_OP_FORWARD: return tensors_run_forward(tensors, context, error);
     case BENCH_OP_BACKWARD: return run_backward(tensors, context, error);
     case BENCH_OP_DECODE: return run_decode(tensors, context, error);
@@ -269,13 +275,14 @@ limits_ring tensors_ring(const bench_tensors *tensors) {
 /* ---- Files ------------------------------------------------------------- */
 
 static safetensors_tensor file_tensor(const char *name, pfl_dtype dtype,
-                                      int64_t heads, int64_t length,
-                                      int64_t width, void *data) {
+                                      int64_t batch, int64_t heads,
+                                      int64_t length, int64_t width,
+                                      void *data) {
   return (safetensors_tensor){
       .name = name,
       .dtype = dtype,
       .rank = width ? 4 : 3, /* scales have no width */
-      .shape = {1, heads, length, width},
+      .shape = {batch, heads, length, width},
       .data = data,
   };
 }
@@ -283,22 +290,28 @@ static safetensors_tensor file_tensor(const char *name, pfl_dtype dtype,
 pfl_status tensors_write(const bench_tensors *tensors, const char *path,
                          pfl_error *error) {
   const bench_tensors *t = tensors;
-  const bench_workload *w = t->workload;
+  const bench_workload *w = &t->workload;
   char *m = t->memory;
-  int64_t D = w->head_dim, Hq = w->q_heads, Hkv = w->kv_heads;
+  int64_t B = w->batch, D = w->head_dim, Hq = w->q_heads, Hkv = w->kv_heads;
   int64_t Sq = w->q_length, Sk = w->kv_length, count = 3;
   pfl_dtype cache = w->cache_dtype;
-  safetensors_tensor list[5] = {
-      file_tensor("q", w->dtype, Hq, Sq, D, t->q),
-      file_tensor("k", cache, Hkv, Sk, D, m),
-      file_tensor("v", cache, Hkv, Sk, D, m + t->v_offset),
+  safetensors_tensor list[6] = {
+      file_tensor("q", w->dtype, B, Hq, Sq, D, t->q),
+      file_tensor("k", cache, B, Hkv, Sk, D, m),
+      file_tensor("v", cache, B, Hkv, Sk, D, m + t->v_offset),
   };
-  if (t->d_o) list[count++] = file_tensor("do", w->dtype, Hq, Sq, D, t->d_o);
+  if (t->d_o) list[count++] = file_tensor("do", w->dtype, B, Hq, Sq, D, t->d_o);
   if (cache == PFL_DTYPE_I8) {
-    list[count++] = file_tensor("k_scale", PFL_DTYPE_F32, Hkv, Sk, 0,
+    list[count++] = file_tensor("k_scale", PFL_DTYPE_F32, B, Hkv, Sk, 0,
                                 m + t->k_scale_offset);
-    list[count++] = file_tensor("v_scale", PFL_DTYPE_F32, Hkv, Sk, 0,
+    list[count++] = file_tensor("v_scale", PFL_DTYPE_F32, B, Hkv, Sk, 0,
                                 m + t->v_scale_offset);
   }
+  if (t->sinks)
+    list[count++] = (safetensors_tensor){.name = "sinks",
+                                         .dtype = PFL_DTYPE_F32,
+                                         .rank = 1,
+                                         .shape = {Hq},
+                                         .data = t->sinks};
   return safetensors_write(path, list, count, error);
 }

@@ -13,7 +13,8 @@
 typedef struct bench_output {
   const char *name;
   void *data;
-  int64_t heads, length; /* [1, heads, length, head_dim] of the row's dtype */
+  int64_t heads,
+      length; /* [batch, heads, length, head_dim] of the row's dtype */
 } bench_output;
 
 /* A decode workload has copies of its cache in a ring of memory; run n uses
@@ -24,9 +25,10 @@ typedef struct bench_output {
  *
  * Others have one copy. */
 typedef struct bench_tensors {
-  const bench_workload *workload;
+  bench_workload workload;
   void *q, *o, *d_o, *dq, *dk, *dv; /* d_o .. dv: backward only */
   float *lse;                       /* backward only */
+  float *sinks;                     /* [q_heads], or NULL */
   char *memory;
   size_t copy_bytes, v_offset, k_scale_offset, v_scale_offset;
   int64_t copies, next; /* next: the copy of the next run */
