@@ -23,6 +23,7 @@ typedef struct bound_call {
   double scale, softcap;
   bool pairs;          /* P and dS are rounded to bf16 for their products */
   int64_t query_terms; /* terms in the sums of dK and dV */
+  double q_rounding;   /* of q's numbers, a share of their row's largest */
 } bound_call;
 
 /* A query row and the keys it sees: slot n is row slots[n] of k and of v. */
@@ -39,13 +40,16 @@ static inline double bound_scores(const bound_call *c, const bound_row *row) {
   double most = -INFINITY;
   for (int64_t n = 0; n < row->count; n++) {
     const double *k = row->k + row->slots[n] * c->D;
-    double dot = 0, size = 0;
+    double dot = 0, size = 0, keys = 0, largest = 0;
     for (int64_t d = 0; d < c->D; d++) {
       dot += row->q[d] * k[d];
       size += fabs(row->q[d] * k[d]);
+      keys += fabs(k[d]);
+      largest = fmax(largest, fabs(row->q[d]));
     }
     double s = c->scale * dot;
-    double error = fabs(c->scale) * size * (double)(c->D + 6) * UNIT_F32;
+    double error = fabs(c->scale) * (size * (double)(c->D + 6) * UNIT_F32 +
+                                     largest * c->q_rounding * keys);
     if (c->softcap > 0) {
       s = c->softcap * tanh(s / c->softcap);
       error += 10 * fabs(s) * UNIT_F32;

@@ -16,11 +16,13 @@ typedef struct decode_case {
   float *k_scale, *v_scale, *sinks, *lse;
   int32_t *lengths, *block_table;
   int64_t rows, tokens; /* B Hq T and B Hkv Smax */
+  double q_rounding;    /* of q's numbers, a share of their row's largest */
 } decode_case;
 
 typedef struct decode_options {
   call_options call;      /* the mask is the window's: none, or CALL_WINDOW */
   bool int8, paged, full; /* full: no lengths given */
+  const int32_t *lengths; /* [B]; NULL: drawn */
 } decode_options;
 
 static inline decode_options decode_random_options(int round) {
@@ -219,7 +221,9 @@ static inline decode_case decode_make(pfl_decode decode,
   const attention_decode_problem *p = &c.problem;
   decode_allocate(&c, options);
   for (int64_t b = 0; b < p->B; b++)
-    c.lengths[b] = options->full ? (int32_t)p->Smax : decode_draw_length(p);
+    c.lengths[b] = options->full      ? (int32_t)p->Smax
+                   : options->lengths ? options->lengths[b]
+                                      : decode_draw_length(p);
   if (p->paged) decode_fill_table(&c);
   call_fill_scores(c.exact_q, c.rows, c.exact_k, p->B * p->Hkv, p->Smax, p->D,
                    p->scale, &options->call);
@@ -271,7 +275,8 @@ static inline void decode_call(decode_case *c, pfl_context *context) {
 static inline void decode_bounds(const decode_case *c, bool pairs, double *o,
                                  double *lse) {
   const attention_decode_problem *p = &c->problem;
-  bound_call bound = {p->D, p->Dv, p->scale, p->softcap, pairs, 0};
+  bound_call bound = {p->D,  p->Dv, p->scale,     p->softcap,
+                      pairs, 0,     c->q_rounding};
   int64_t *slots = case_allocate(p->Smax, sizeof *slots);
   double *room = case_allocate(2 * p->Smax, sizeof *room);
   pfl_scoring scoring = c->decode.scoring;

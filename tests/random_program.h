@@ -70,6 +70,7 @@ static inline void random_call(random_program *all, int number,
       .vmem_limit_bytes = random_size(),
       .has_communication = check_random() & 1,
       .bounds_unchecked = check_random() & 1,
+      .semaphores_unchecked = check_random() & 1,
       .side_effects = check_random() & 1};
   if (call->has_communication) call->collective_id = (int32_t)check_random();
   if (check_random() & 1) call->operand_memories = all->memories[number][0];

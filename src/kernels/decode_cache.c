@@ -20,14 +20,14 @@ mo_value *decode_times(const decode_kernel *k, mo_value *x, int64_t number) {
   return number != 1 ? mo_mul(k->b, x, decode_number(k, number)) : x;
 }
 
-static int log_of(int64_t power) {
+int decode_log(int64_t power) {
   int log = 0;
   while ((int64_t)1 << log < power) log++;
   return log;
 }
 
 mo_value *decode_over(const decode_kernel *k, mo_value *x, int64_t power) {
-  return power > 1 ? mo_shr(k->b, x, decode_number(k, log_of(power))) : x;
+  return power > 1 ? mo_shr(k->b, x, decode_number(k, decode_log(power))) : x;
 }
 
 /* ---- Whose tokens ---------------------------------------------------------
@@ -48,7 +48,8 @@ mo_value *decode_local_count(const decode_kernel *k, mo_value *x) {
   mo_value *zero = like(k, x, decode_number(k, 0));
   mo_value *mine = like(k, x, decode_times(k, k->chip, unit));
   mo_value *all = like(k, x, decode_number(k, unit));
-  mo_value *turns = mo_shr(b, x, like(k, x, decode_number(k, log_of(turn))));
+  mo_value *turns =
+      mo_shr(b, x, like(k, x, decode_number(k, decode_log(turn))));
   mo_value *rest = mo_and(b, x, like(k, x, decode_number(k, turn - 1)));
   rest = mo_max(b, mo_min(b, mo_sub(b, rest, mine), all), zero);
   return mo_add(b, mo_mul(b, turns, all), rest);
@@ -83,8 +84,9 @@ static mo_value *begin_of(const decode_kernel *k, mo_value *length) {
   if (plan->left >= plan->Smax) return decode_number(k, 0);
   mo_value *first = decode_plus(k, length, -(plan->T + plan->left));
   first = mo_max(k->b, first, decode_number(k, 0));
-  mo_value *begin = floor_to(k, decode_local_count(k, first), plan->granule);
-  return mo_min(k->b, begin, decode_number(k, plan->local - plan->granule));
+  int64_t multiple = plan->scaled ? 128 : plan->granule;
+  mo_value *begin = floor_to(k, decode_local_count(k, first), multiple);
+  return mo_min(k->b, begin, decode_number(k, plan->local - multiple));
 }
 
 static void list_entry(const decode_kernel *k, mo_value *index,
@@ -203,29 +205,26 @@ static void cursor_set(const decode_kernel *k, bool values, int column,
          MO_VALUES(decode_number(k, values), decode_number(k, column)));
 }
 
-/* x + 1, or 0 and a carry where that is `limit`. */
-static mo_value *step(const decode_kernel *k, mo_value *x, mo_value *limit,
-                      mo_value **out_carry) {
+void decode_next_job(const decode_kernel *k, mo_value **entry, mo_value **group,
+                     mo_value *carry) {
   mo_builder *b = k->b;
-  mo_value *next = decode_plus(k, x, 1);
-  mo_value *wraps = mo_ge(b, next, limit);
-  *out_carry = mo_cast(b, wraps, MO_I32);
-  return mo_select(b, wraps, mo_i32(b, 0), next);
+  mo_value *next = mo_add(b, *group, carry);
+  mo_value *wraps =
+      mo_ge(b, next, decode_number(k, k->plan->Hkv / k->plan->heads));
+  *entry = mo_add(b, *entry, mo_cast(b, wraps, MO_I32));
+  *group = mo_select(b, wraps, mo_i32(b, 0), next);
 }
 
+/* The cursor at (entry, group, tile), one tile on. */
 static void advance(const decode_kernel *k, bool values, mo_value *entry,
-                    mo_value *tiles) {
+                    mo_value *group, mo_value *tile, mo_value *tiles) {
   mo_builder *b = k->b;
-  mo_value *last_tile, *last_group;
-  mo_value *tile = step(k, cursor(k, values, TILE), tiles, &last_tile);
-  mo_value *group = mo_add(b, cursor(k, values, GROUP), last_tile);
-  mo_value *groups = decode_number(k, k->plan->Hkv / k->plan->heads);
-  mo_value *wraps = mo_ge(b, group, groups);
-  last_group = mo_cast(b, wraps, MO_I32);
-  group = mo_select(b, wraps, mo_i32(b, 0), group);
-  cursor_set(k, values, TILE, tile);
+  tile = decode_plus(k, tile, 1);
+  mo_value *wraps = mo_ge(b, tile, tiles);
+  decode_next_job(k, &entry, &group, mo_cast(b, wraps, MO_I32));
+  cursor_set(k, values, ENTRY, entry);
   cursor_set(k, values, GROUP, group);
-  cursor_set(k, values, ENTRY, mo_add(b, entry, last_group));
+  cursor_set(k, values, TILE, mo_select(b, wraps, mo_i32(b, 0), tile));
 }
 
 void decode_fetch(const decode_kernel *k, bool values, mo_value *entries) {
@@ -234,12 +233,11 @@ void decode_fetch(const decode_kernel *k, bool values, mo_value *entries) {
   mo_if(b, mo_lt(b, index, entries));
   mo_value *number = cursor(k, values, NUMBER);
   decode_entry entry = decode_entry_get(k, index);
-  extent at =
-      extent_of(k, entry.begin, entry.end, cursor(k, values, TILE), number);
-  tile_copy copy =
-      copy_of(k, values, entry.sequence, cursor(k, values, GROUP), at, number);
+  mo_value *group = cursor(k, values, GROUP), *tile = cursor(k, values, TILE);
+  extent at = extent_of(k, entry.begin, entry.end, tile, number);
+  tile_copy copy = copy_of(k, values, entry.sequence, group, at, number);
   mo_copy(b, copy.from, copy.to, copy.arrived);
-  advance(k, values, index, entry.tiles);
+  advance(k, values, index, group, tile, entry.tiles);
   cursor_set(k, values, NUMBER, decode_plus(k, number, 1));
   mo_end(b, MO_NONE);
 }
@@ -259,7 +257,7 @@ void decode_fetch_begin(const decode_kernel *k, mo_value *entries) {
     for (int column = ENTRY; column <= NUMBER; column++)
       cursor_set(k, values, column, zero);
     if (!k->plan->eager) continue;
-    advance(k, values, zero, entry_part(k, TILES, zero));
+    advance(k, values, zero, zero, zero, entry_part(k, TILES, zero));
     cursor_set(k, values, NUMBER, one);
   }
   for (int64_t i = k->plan->eager; i < k->plan->ring - 1; i++)
@@ -272,85 +270,4 @@ void decode_await(const decode_kernel *k, bool values,
   extent at = extent_of(k, entry->begin, entry->end, t, number);
   tile_copy copy = copy_of(k, values, zero, zero, at, number);
   mo_wait_copy(k->b, copy.from, copy.to, copy.arrived);
-}
-
-/* ---- What nobody sees -----------------------------------------------------
- */
-
-enum { CLEARED_ROWS = 128 };
-
-/* Bits of the words of 128 rows of V, from token 0 on, that belong to tokens
- * low .. high - 1; low NULL: 0. */
-static mo_value *seen_bits(const decode_kernel *k, mo_value *low,
-                           mo_value *high) {
-  mo_builder *b = k->b;
-  const decode_plan *plan = k->plan;
-  int bits = mo_element_bits(kernels_element(plan->cache_dtype));
-  int rows = 32 / bits; /* a word */
-  mo_shape shape = MO_SHAPE(CLEARED_ROWS / rows, plan->v_width);
-  mo_value *none = mo_full(b, MO_I32, shape, 0), *all = none;
-  mo_value *row = mo_mul(b, mo_iota(b, shape, 0),
-                         mo_full(b, MO_I32, shape, rows * (int)plan->pack));
-  if (plan->pack > 1) {
-    mo_value *place = mo_shr(b, mo_iota(b, shape, 1),
-                             mo_full(b, MO_I32, shape, log_of(plan->Dv)));
-    row = mo_add(b, row, place);
-  }
-  for (int i = 0; i < rows; i++) {
-    mo_value *token =
-        mo_add(b, row, mo_full(b, MO_I32, shape, i * (int)plan->pack));
-    mo_value *seen = mo_lt(b, token, mo_broadcast(b, high, shape));
-    if (low)
-      seen = mo_and(b, seen, mo_ge(b, token, mo_broadcast(b, low, shape)));
-    double mine = bits == 32 ? -1 : (double)((1ll << bits) - 1);
-    for (int j = 0; j < i; j++) mine *= (double)(1ll << bits);
-    if (mine > 0x7fffffff) mine -= 0x1p32;
-    all = mo_or(b, all,
-                mo_select(b, seen, mo_full(b, MO_I32, shape, mine), none));
-  }
-  return all;
-}
-
-static void clear_block(const decode_kernel *k, mo_value *slot, mo_value *block,
-                        mo_value *low, mo_value *high) {
-  mo_builder *b = k->b;
-  const decode_plan *plan = k->plan;
-  int rows = 32 / mo_element_bits(kernels_element(plan->cache_dtype));
-  int64_t words = CLEARED_ROWS / rows, tokens = CLEARED_ROWS * plan->pack;
-  mo_value *before = decode_times(k, block, tokens);
-  mo_value *bits = seen_bits(k, low ? mo_sub(b, low, before) : NULL,
-                             mo_sub(b, high, before));
-  mo_value *ring = mo_ref_bitcast(b, k->v_ring, MO_I32);
-  mo_value *at = mo_multiple(b, decode_times(k, block, words), (int)words);
-  for (int64_t h = 0; h < plan->heads; h++) {
-    mo_values where = MO_VALUES(slot, decode_number(k, h), at, mo_i32(b, 0));
-    mo_value *old = mo_load(b, ring, where, MO_SHAPE(words, plan->v_width));
-    mo_store(b, mo_and(b, old, bits), ring, where);
-  }
-}
-
-void decode_clear_unseen(const decode_kernel *k, const decode_entry *entry,
-                         mo_value *t, mo_value *number) {
-  mo_builder *b = k->b;
-  const decode_plan *plan = k->plan;
-  int64_t tokens = CLEARED_ROWS * plan->pack;
-  mo_value *zero = mo_i32(b, 0), *one = mo_i32(b, 1), *low = NULL;
-  mo_value *base = mo_add(b, entry->begin, decode_times(k, t, plan->tile));
-  mo_value *high = mo_sub(b, entry->end, base);
-  mo_value *partial = mo_lt(b, high, decode_number(k, plan->tile));
-  mo_value *first = decode_over(k, mo_max(b, high, zero), tokens);
-  if (plan->left < plan->Smax) {
-    mo_value *seen = decode_plus(k, entry->length, -(plan->T + plan->left));
-    low = decode_local_count(k, mo_max(b, seen, zero));
-    low = mo_sub(b, low, base);
-    partial = mo_or(b, partial, mo_gt(b, low, zero));
-    first = zero;
-  }
-  mo_if(b, partial);
-  mo_value *slot = mo_and(b, number, decode_number(k, plan->ring - 1));
-  mo_value *block =
-      mo_for(b, first, decode_number(k, plan->tile / tokens), one, MO_NONE)[0];
-  clear_block(k, slot, block, low, high);
-  mo_end(b, MO_NONE);
-  mo_end(b, MO_NONE);
 }

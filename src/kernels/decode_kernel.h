@@ -4,7 +4,7 @@
 
 #include "kernels/decode_plan.h"
 
-enum { DECODE_HEADS_MAX = 8, DECODE_SLOTS = 4 };
+enum { DECODE_HEADS_MAX = 8, DECODE_SCALE_SLOTS = 4 };
 
 /* Scores are in units of log2. What is masked is far below what is the least a
  * row's maximum can be, so that its exp2 is 0 even in a row that sees nothing.
@@ -17,9 +17,12 @@ typedef struct decode_kernel {
   mo_builder *b;
   const decode_plan *plan;
   mo_value *lengths, *q, *k, *v, *sinks; /* inputs */
+  mo_value *scales[2];                   /* of k and v: [B, Hkv, 1, local] */
   mo_value *out_o, *out_lse;             /* outputs; lse NULL: not wanted */
   mo_value *q_all;                       /* VMEM: all of q */
   mo_value *q_now;           /* [heads, rows_all, width]: of the job scored */
+  mo_value *q_units;         /* [heads, rows, 128]: what its integers count */
+  mo_value *q_wide;          /* [2 q_low, D]: those, before they are int8 */
   mo_value *k_ring, *v_ring; /* [ring, heads, tile / pack, width] */
   mo_value *scores;  /* [2, heads, rows_all, local], by a job's parity */
   mo_value *o_slots; /* [2, heads, rows, Dv], of the output's dtype */
@@ -28,14 +31,17 @@ typedef struct decode_kernel {
   mo_value *lengths_smem, *sinks_smem;
   mo_value *entries; /* [5, B] in SMEM, see decode_cache.c */
   mo_value *cursors; /* [2, 4] in SMEM: entry, group, tile, number */
-  mo_value *places;  /* [4] in SMEM: the last jobs' b Hkv + first head */
+  mo_value *places;  /* [slots] in SMEM: the last jobs' b Hkv + first head */
   mo_value *k_arrived, *v_arrived;   /* semaphores, [ring] */
   mo_value *o_stored, *zeros_stored; /* [2], one */
+  mo_value *scale_cursor;            /* [2] in SMEM: entry and group */
+  mo_value *scale_slots[2]; /* [DECODE_SCALE_SLOTS, heads, 1, tiles tile] */
+  mo_value *scales_arrived; /* semaphores, [DECODE_SLOTS] */
   mo_value *q_arrived, *lengths_arrived, *sinks_arrived, *lse_stored;
   /* four chips: what is sent along x and y, what comes from there, each
-   * [DECODE_SLOTS, heads, rows, 256 + Dv]: m, l, O side by side */
+   * [slots, heads, rows, 256 + Dv]: m, l, O side by side */
   mo_value *part[2], *other[2];
-  mo_value *sent[2], *received[2]; /* semaphores, [DECODE_SLOTS] */
+  mo_value *sent[2], *received[2]; /* semaphores, [slots] */
   mo_value *chip;                  /* this one's number; NULL of one chip */
   mo_value *barrier;
 } decode_kernel;
@@ -51,9 +57,10 @@ typedef struct decode_entry {
 
 /* A job: an entry and a group of its key-value heads. */
 typedef struct decode_job {
+  mo_value *number; /* of the job */
   decode_entry entry;
-  mo_value *group;
-  mo_value *parity; /* of the job's number: half of `scores` */
+  mo_value *index, *group; /* of the entry; of heads */
+  mo_value *tiles;         /* none where there is no such job */
 } decode_job;
 
 /* The state of the softmax of `heads` heads: m and l lane-replicated, acc not
@@ -72,6 +79,7 @@ static inline mo_value *decode_number(const decode_kernel *k, int64_t number) {
 mo_value *decode_plus(const decode_kernel *k, mo_value *x, int64_t number);
 mo_value *decode_times(const decode_kernel *k, mo_value *x, int64_t number);
 mo_value *decode_over(const decode_kernel *k, mo_value *x, int64_t power);
+int decode_log(int64_t power);
 
 /* ---- The cache (decode_cache.c) --------------------------------------------
  */
@@ -83,6 +91,9 @@ mo_value *decode_local_count(const decode_kernel *k, mo_value *x);
 mo_value *decode_list_entries(const decode_kernel *k);
 void decode_wait_zeros(const decode_kernel *k, mo_value *entries);
 decode_entry decode_entry_get(const decode_kernel *k, mo_value *index);
+/* The next job's entry and group if carry is 1, the same if it is 0. */
+void decode_next_job(const decode_kernel *k, mo_value **entry, mo_value **group,
+                     mo_value *carry);
 
 /* Asks for the first tile before anything is known of the lengths. */
 void decode_fetch_eager(const decode_kernel *k);
@@ -92,16 +103,43 @@ void decode_fetch_begin(const decode_kernel *k, mo_value *entries);
 /* Waits for tile t of an entry, number `number` of all. */
 void decode_await(const decode_kernel *k, bool values,
                   const decode_entry *entry, mo_value *t, mo_value *number);
-/* Clears the rows of a tile of V that no query sees: whatever is there, and
- * NaN times 0 is NaN. */
-void decode_clear_unseen(const decode_kernel *k, const decode_entry *entry,
-                         mo_value *t, mo_value *number);
+
+/* ---- What nobody sees (decode_clear.c) -------------------------------------
+ */
+
+/* Clears it from a tile of K or V that has arrived. */
+void decode_clear_unseen(const decode_kernel *k, bool values,
+                         const decode_job *job, mo_value *t, mo_value *number);
+
+/* ---- Scales of an int8 cache (decode_scales.c); without them, nothing ------
+ */
+
+void decode_fetch_scales_begin(const decode_kernel *k, mo_value *entries);
+/* Waits for the job's, if there is such a job, and asks for a later one's. */
+void decode_await_scales(const decode_kernel *k, const decode_job *job,
+                         mo_value *entries);
+/* Of the 128 tokens from `column` on of a job's, in each row. */
+mo_value *decode_scales_of(const decode_kernel *k, bool values,
+                           const decode_job *job, int64_t head,
+                           mo_value *column);
+/* Those of 128 tokens of tile t but low .. high - 1 of the tile's. */
+void decode_clear_scales(const decode_kernel *k, const decode_job *job,
+                         mo_value *t, mo_value *block, mo_value *low,
+                         mo_value *high);
+
+/* ---- Queries (decode_queries.c) --------------------------------------------
+ */
+
+void decode_load_queries(const decode_kernel *k, const decode_job *job);
+/* Integers: a tile's products with head h, and what they count, [rows, 128],
+ * times scale. */
+mo_value *decode_integer_product(const decode_kernel *k, int64_t h,
+                                 mo_value *tile);
+mo_value *decode_integer_scale(const decode_kernel *k, int64_t h, double scale);
 
 /* ---- Tiles (decode_tile.c) -------------------------------------------------
  */
 
-/* Query rows of a job, as tiles of K meet them. */
-void decode_load_queries(const decode_kernel *k, const decode_job *job);
 /* What limits the local tokens that a row sees: [rows_all, 128] vectors. */
 typedef struct decode_limits {
   mo_value *low, *high; /* low NULL: none */
@@ -125,9 +163,8 @@ typedef struct decode_part {
 } decode_part;
 
 void decode_greet(const decode_kernel *k);
-/* What follows one job when the next one has been weighed: the exchange along
- * x of the last job, along y of the one before, and the result of the third
- * last. `step` counts from 0, `jobs` is their number. */
+/* What there is to do for jobs that have been weighed; `jobs` is their number.
+ */
 void decode_settle(const decode_kernel *k, const decode_state *state,
                    mo_value *step, mo_value *jobs);
 void decode_finish(const decode_kernel *k, mo_value *jobs);

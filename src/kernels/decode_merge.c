@@ -12,13 +12,16 @@
  *   |       |
  *   0 --x-- 1
  *
- * Parts travel while later jobs are worked on:
- *   step i     job i - 1 is sent along x
- *              job i - 2 has arrived, is merged and sent along y
- *              job i - 3 has arrived, is merged, divided and stored
- * A slot is used again four jobs later. The neighbour has taken its old part
- * out by then: it sent us the part of job i - 2 after that of job i - 4 had
- * left its slot, and we do not send i before that has arrived. */
+ * Parts travel while later jobs are worked on; a part has `lag` steps for its
+ * way to a neighbour. In step i
+ *   job i - 1            is sent along x
+ *   job i - 1 - lag      has arrived, is merged and sent along y
+ *   job i - 1 - 2 lag    has arrived, is merged, divided and stored
+ *
+ * A job's slot is that of the job 2 lag + 2 later, or of a later one. The
+ * neighbour has taken the old part out before it gets the new one: what has
+ * arrived from there when we send along x is of job i - 2 - lag, sent after
+ * that of job i - 3 - 2 lag had been taken out; along y likewise. */
 #include <math.h>
 
 #include "kernels/columns.h"
@@ -126,7 +129,7 @@ static void store_result(const decode_kernel *k, const decode_part *parts,
   const decode_plan *plan = k->plan;
   mo_value *zero = mo_i32(b, 0), *slot = slot_of(k, job, 2);
   mo_value *place =
-      mo_get(b, k->places, MO_VALUES(slot_of(k, job, DECODE_SLOTS)));
+      mo_get(b, k->places, MO_VALUES(slot_of(k, job, k->plan->slots)));
   mo_if(b, mo_ge(b, job, mo_i32(b, 2)));
   copy_result(k, slot, zero, true);
   mo_end(b, MO_NONE);
@@ -208,7 +211,6 @@ static void receive(const decode_kernel *k, int axis, mo_value *slot) {
                    mo_sub_ref(b, k->received[axis], where));
 }
 
-/* Whether a stage that lags `lag` behind has a job at this step. */
 static mo_value *has_job(const decode_kernel *k, mo_value *job,
                          mo_value *jobs) {
   mo_builder *b = k->b;
@@ -232,39 +234,44 @@ static void merge_arrived(const decode_kernel *k, int axis, mo_value *slot,
                           load_part(k, k->other[axis], slot, h));
 }
 
+/* The job that a stage is at, `lags` lags behind the first; ended by mo_end. */
+static mo_value *begin_stage(const decode_kernel *k, mo_value *step,
+                             mo_value *jobs, int lags) {
+  mo_value *job = decode_plus(k, step, -1 - lags * k->plan->lag);
+  mo_if(k->b, has_job(k, job, jobs));
+  return job;
+}
+
+static void send_parts(const decode_kernel *k, int axis,
+                       const decode_part *parts, mo_value *slot) {
+  for (int64_t h = 0; h < k->plan->heads; h++)
+    store_part(k, parts[h], k->part[axis], slot, h);
+  send(k, axis, slot);
+}
+
 void decode_settle(const decode_kernel *k, const decode_state *state,
                    mo_value *step, mo_value *jobs) {
   mo_builder *b = k->b;
   const decode_plan *plan = k->plan;
   decode_part parts[DECODE_HEADS_MAX];
-  mo_value *job = decode_plus(k, step, -1);
-  mo_value *slot = slot_of(k, job, DECODE_SLOTS);
-  mo_if(b, has_job(k, job, jobs));
+  mo_value *job = begin_stage(k, step, jobs, 0);
   for (int64_t h = 0; h < plan->heads; h++) parts[h] = part_of(k, state, h);
   if (plan->chips == 1) {
     store_result(k, parts, job);
-  } else {
-    for (int64_t h = 0; h < plan->heads; h++)
-      store_part(k, parts[h], k->part[X], slot, h);
-    await_greetings(k, job);
-    send(k, X, slot);
+    mo_end(b, MO_NONE);
+    return;
   }
-  mo_end(b, MO_NONE);
-  if (plan->chips == 1) return;
-
-  job = decode_plus(k, step, -2);
-  slot = slot_of(k, job, DECODE_SLOTS);
-  mo_if(b, has_job(k, job, jobs));
-  merge_arrived(k, X, slot, parts);
-  for (int64_t h = 0; h < plan->heads; h++)
-    store_part(k, parts[h], k->part[Y], slot, h);
-  send(k, Y, slot);
+  await_greetings(k, job);
+  send_parts(k, X, parts, slot_of(k, job, plan->slots));
   mo_end(b, MO_NONE);
 
-  job = decode_plus(k, step, -3);
-  slot = slot_of(k, job, DECODE_SLOTS);
-  mo_if(b, has_job(k, job, jobs));
-  merge_arrived(k, Y, slot, parts);
+  job = begin_stage(k, step, jobs, 1);
+  merge_arrived(k, X, slot_of(k, job, plan->slots), parts);
+  send_parts(k, Y, parts, slot_of(k, job, plan->slots));
+  mo_end(b, MO_NONE);
+
+  job = begin_stage(k, step, jobs, 2);
+  merge_arrived(k, Y, slot_of(k, job, plan->slots), parts);
   store_result(k, parts, job);
   mo_end(b, MO_NONE);
 }

@@ -32,10 +32,9 @@ static pfl_status check(const kernels_request *request,
   if (p->dtype != PFL_DTYPE_BF16 && p->dtype != PFL_DTYPE_F32)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "dtype is f16: the TPU kernel takes bf16 and f32");
-  if (p->cache_dtype != p->dtype || p->paged)
+  if (p->paged)
     PFL_RAISE(error, UNIMPLEMENTED,
-              "there is no TPU decode kernel for %s caches yet",
-              p->paged ? "paged" : "int8");
+              "there is no TPU decode kernel for paged caches yet");
   if (!p->B || !p->Hkv || !p->T || !p->Smax || !p->Dv)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "nothing to decode: B %lld, Hkv %lld, T %lld, Smax %lld",
@@ -60,7 +59,12 @@ static pfl_status check(const kernels_request *request,
 
 static void plan_cache(decode_plan *plan) {
   int64_t size = size_of(plan->cache_dtype);
-  bool packs = plan->D == plan->Dv && plan->D < 128 && 128 % plan->D == 0;
+  plan->scaled = plan->cache_dtype == PFL_DTYPE_I8;
+  plan->integer = plan->scaled && plan->dtype == PFL_DTYPE_BF16;
+  plan->q_low = round_up(plan->rows, 16);
+  /* scales lie token by token, and stay so */
+  bool packs = !plan->scaled && plan->D == plan->Dv && plan->D < 128 &&
+               128 % plan->D == 0;
   plan->pack = packs ? 128 / plan->D : 1;
   plan->rows_all = plan->pack * plan->rows;
   plan->width = plan->pack * plan->D;
@@ -70,6 +74,7 @@ static void plan_cache(decode_plan *plan) {
   plan->unit = plan->granule;
   int64_t shared = plan->unit * plan->chips;
   plan->local = round_up(plan->Smax, shared) / plan->chips;
+  if (plan->scaled) plan->local = round_up(plan->local, 128);
 }
 
 static void plan_tiles(const kernels_request *request, decode_plan *plan) {
@@ -108,6 +113,13 @@ static int64_t padded(int64_t count, int64_t rows, int64_t lanes,
   return count * round_up(rows, 8 * 4 / size) * round_up(lanes, 128) * size;
 }
 
+/* A hop takes about a microsecond, a step as little as half of one; and 2 lag +
+ * 2 parts of one axis are somewhere, see decode_merge.c. */
+static void plan_exchange(decode_plan *plan) {
+  plan->lag = plan->chips > 1 ? 3 : 0;
+  plan->slots = plan->chips > 1 ? 8 : 2;
+}
+
 static void plan_memory(decode_plan *plan) {
   int64_t rows = plan->rows, heads = plan->heads;
   int64_t kv = size_of(plan->cache_dtype), q = size_of(plan->dtype);
@@ -119,11 +131,14 @@ static void plan_memory(decode_plan *plan) {
                      padded(2 * heads, plan->rows_all, columns, 4) +
                      padded(plan->B * plan->Hkv, rows, plan->D, q) +
                      padded(heads, plan->rows_all, plan->width, q) +
+                     padded(heads + 1, 2 * plan->q_low, plan->width, 4) +
                      padded(2 * heads + plan->Hkv, rows, plan->Dv, q) +
                      padded(1, plan->B * plan->Hkv, rows, 4);
+  if (plan->scaled)
+    plan->vmem_bytes += 2 * DECODE_SCALE_SLOTS * heads * columns * 4;
   if (plan->chips > 1)
     plan->vmem_bytes +=
-        padded(4 * DECODE_SLOTS * heads, rows, 256 + plan->Dv, 4);
+        padded(4 * plan->slots * heads, rows, 256 + plan->Dv, 4);
 }
 
 pfl_status decode_plan_make(const kernels_request *request,
@@ -152,6 +167,7 @@ pfl_status decode_plan_make(const kernels_request *request,
   plan_tiles(request, &plan);
   PFL_TRY(check_tiles(&plan, error));
   plan.eager = plan.B == 1 && plan.left >= ATTENTION_OPEN;
+  plan_exchange(&plan);
   plan_memory(&plan);
   int64_t room = chip->vmem_bytes - chip->vmem_bytes / 8;
   if (plan.vmem_bytes > room)

@@ -12,11 +12,14 @@ typedef struct decode_plan {
   pfl_dtype dtype, cache_dtype;
   double scale, softcap;
   int64_t left;     /* of the window, or ATTENTION_OPEN */
+  bool scaled;      /* the cache is int8 */
   bool lse, sinks;  /* wanted, given */
   int64_t rows;     /* of a key-value head's queries: G T, row g T + t */
   int64_t pack;     /* tokens a row of the cache */
   int64_t rows_all; /* pack rows: a row's copy for each place in a cache row */
   int64_t width, v_width; /* pack D, pack Dv */
+  bool integer;           /* Q K^T is of integers: Q in two int8 */
+  int64_t q_low;          /* row of the low ones */
   int chips;
   int64_t unit;       /* tokens that go to a chip in turn, a power of two */
   int64_t local;      /* tokens of a sequence that a chip has room for */
@@ -25,6 +28,8 @@ typedef struct decode_plan {
   int64_t ring;       /* tiles of K, and of V, in VMEM; a power of two */
   int64_t heads;      /* key-value heads worked on together: a job's */
   int64_t tiles;      /* that a sequence can have on a chip */
+  int64_t lag;        /* steps that a part may take to a neighbour */
+  int64_t slots;      /* parts that are between chips, a power of two */
   bool eager;         /* the first tile is asked for before lengths are known */
   int64_t vmem_bytes; /* of all scratch, as padded */
 } decode_plan;

@@ -1,58 +1,10 @@
 /* What is computed of a tile: scores S = scale Q K^T of the next job, and the
  * values of this one weighed by exp2(S - m). Rows of Q are few and move through
- * the MXU, whose weights are K transposed and V.
- *
- * Where `pack` tokens share a row of the cache, a row of Q stands there once
- * for each place in it, with zeros at the other places:
- *
- *   Q rows    q0 .    K row r   token 2r | token 2r + 1
- *             q1 .
- *             .  q0
- *             .  q1
- *
- * so that row p R + i of the scores has query i and the tokens of place p. Such
- * a copy is a softmax of its own until the job's end. */
+ * the MXU, whose weights are K transposed and V. */
 #include "kernels/columns.h"
 #include "kernels/decode_kernel.h"
 
-#define LOG2_E 1.4426950408889634
-
-/* ---- Queries --------------------------------------------------------------
- */
-
-/* [rows, D] at place p of [rows, width]. */
-static mo_value *placed(const decode_kernel *k, mo_value *q, int64_t p) {
-  mo_builder *b = k->b;
-  const decode_plan *plan = k->plan;
-  mo_element element = kernels_element(plan->dtype);
-  mo_shape square = MO_SHAPE(plan->D, plan->width);
-  mo_value *to = mo_sub(b, mo_iota(b, square, 1), mo_iota(b, square, 0));
-  mo_value *hit =
-      mo_eq(b, to, mo_full(b, MO_I32, square, (double)(p * plan->D)));
-  mo_value *spread = mo_select(b, hit, mo_full(b, MO_F32, square, 1),
-                               mo_full(b, MO_F32, square, 0));
-  mo_value *none = mo_full(b, MO_F32, MO_SHAPE(plan->rows, plan->width), 0);
-  /* a product with ones and zeros: exact, and the MXU moves lanes for free */
-  mo_value *moved = mo_matmul(b, MO_NN, q, mo_cast(b, spread, element), none);
-  return mo_cast(b, moved, element);
-}
-
-void decode_load_queries(const decode_kernel *k, const decode_job *job) {
-  mo_builder *b = k->b;
-  const decode_plan *plan = k->plan;
-  mo_value *zero = mo_i32(b, 0);
-  mo_value *first = decode_times(k, job->group, plan->heads);
-  for (int64_t h = 0; h < plan->heads; h++) {
-    mo_value *q = mo_load(
-        b, k->q_all,
-        MO_VALUES(job->entry.sequence, decode_plus(k, first, h), zero, zero),
-        MO_SHAPE(plan->rows, plan->D));
-    for (int64_t p = 0; p < plan->pack; p++)
-      mo_store(b, plan->pack > 1 ? placed(k, q, p) : q, k->q_now,
-               MO_VALUES(decode_number(k, h), decode_number(k, p * plan->rows),
-                         zero));
-  }
-}
+#define LN_2 0.6931471805599453
 
 /* ---- Masks ----------------------------------------------------------------
  */
@@ -112,7 +64,7 @@ static mo_value *slot_of(const decode_kernel *k, mo_value *number) {
   return mo_and(k->b, number, decode_number(k, k->plan->ring - 1));
 }
 
-/* A tile of one head of a ring. */
+/* A tile of one head of a ring, as it lies there. */
 static mo_value *load_tile(const decode_kernel *k, mo_value *ring, int64_t head,
                            mo_value *number, int64_t width) {
   mo_builder *b = k->b;
@@ -124,27 +76,45 @@ static mo_value *load_tile(const decode_kernel *k, mo_value *ring, int64_t head,
 }
 
 static mo_values scores_at(const decode_kernel *k, mo_value **room,
-                           mo_value *half, int64_t head, mo_value *t,
+                           const decode_job *job, int64_t head, mo_value *t,
                            int64_t column) {
   int64_t columns = k->plan->tile / k->plan->pack;
   mo_value *first = decode_plus(k, decode_times(k, t, columns), column);
-  room[0] = half;
+  room[0] = mo_and(k->b, job->number, mo_i32(k->b, 1));
   room[1] = decode_number(k, head);
   room[2] = mo_i32(k->b, 0);
   room[3] = mo_multiple(k->b, first, 128);
   return (mo_values){4, room};
 }
 
-/* Products to units of log2. */
-static mo_value *scaled(const decode_kernel *k, mo_value *s) {
+/* Q K^T of one head: [rows_all, tokens], float. */
+static mo_value *product(const decode_kernel *k, int64_t h, mo_value *number) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  int64_t rows = plan->rows_all, columns = plan->tile / plan->pack;
+  mo_value *tile = load_tile(k, k->k_ring, h, number, plan->width);
+  if (plan->integer) return decode_integer_product(k, h, tile);
+  mo_value *zero = mo_i32(b, 0);
+  mo_value *q = mo_load(b, k->q_now, MO_VALUES(decode_number(k, h), zero, zero),
+                        MO_SHAPE(rows, plan->width));
+  return mo_matmul(b, MO_NT, q, mo_cast(b, tile, kernels_element(plan->dtype)),
+                   mo_full(b, MO_F32, MO_SHAPE(rows, columns), 0));
+}
+
+/* Products of 128 tokens from `token` on to scores in units of log2. */
+static mo_value *score(const decode_kernel *k, const decode_job *job, int64_t h,
+                       mo_value *x, mo_value *token) {
   mo_builder *b = k->b;
   const decode_plan *plan = k->plan;
   mo_shape shape = MO_SHAPE(plan->rows_all, 128);
-  if (!plan->softcap)
-    return mo_mul(b, s, mo_full(b, MO_F32, shape, plan->scale * LOG2_E));
-  s = mo_mul(b, s, mo_full(b, MO_F32, shape, plan->scale / plan->softcap));
-  return mo_mul(b, mo_tanh(b, s),
-                mo_full(b, MO_F32, shape, plan->softcap * LOG2_E));
+  double scale = plan->scale / (plan->softcap ? plan->softcap : LN_2);
+  if (plan->scaled) x = mo_mul(b, x, decode_scales_of(k, false, job, h, token));
+  x = mo_mul(b, x,
+             plan->integer ? decode_integer_scale(k, h, scale)
+                           : mo_full(b, MO_F32, shape, scale));
+  if (!plan->softcap) return x;
+  return mo_mul(b, mo_tanh(b, x),
+                mo_full(b, MO_F32, shape, plan->softcap / LN_2));
 }
 
 void decode_score(const decode_kernel *k, const decode_job *job,
@@ -153,20 +123,14 @@ void decode_score(const decode_kernel *k, const decode_job *job,
   mo_builder *b = k->b;
   const decode_plan *plan = k->plan;
   int64_t rows = plan->rows_all, columns = plan->tile / plan->pack;
-  mo_value *zero = mo_i32(b, 0), *room[4];
-  mo_value *first = decode_times(k, t, plan->tile);
+  mo_value *first = decode_times(k, t, plan->tile), *room[4];
   for (int64_t h = 0; h < plan->heads; h++) {
-    mo_value *q =
-        mo_load(b, k->q_now, MO_VALUES(decode_number(k, h), zero, zero),
-                MO_SHAPE(rows, plan->width));
-    mo_value *s =
-        mo_matmul(b, MO_NT, q, load_tile(k, k->k_ring, h, number, plan->width),
-                  mo_full(b, MO_F32, MO_SHAPE(rows, columns), 0));
+    mo_value *s = product(k, h, number);
     for (int64_t c = 0; c < columns; c += 128) {
+      mo_value *token = decode_plus(k, first, c * plan->pack);
       mo_value *x = mo_part(b, s, MO_SHAPE(0, c), MO_SHAPE(rows, 128));
-      x = masked(k, scaled(k, x), limits,
-                 decode_plus(k, first, c * plan->pack));
-      mo_store(b, x, k->scores, scores_at(k, room, job->parity, h, t, c));
+      x = masked(k, score(k, job, h, x, token), limits, token);
+      mo_store(b, x, k->scores, scores_at(k, room, job, h, t, c));
       m[h] = mo_max(b, m[h], x);
     }
   }
@@ -185,18 +149,21 @@ void decode_weigh(const decode_kernel *k, const decode_job *job, mo_value *t,
     mo_value *sum = NULL;
     int count = 0;
     for (int64_t c = 0; c < columns; c += 128) {
-      mo_value *s =
-          mo_load(b, k->scores, scores_at(k, room, job->parity, h, t, c),
-                  MO_SHAPE(rows, 128));
+      mo_value *s = mo_load(b, k->scores, scores_at(k, room, job, h, t, c),
+                            MO_SHAPE(rows, 128));
       mo_value *p = mo_exp2(b, mo_sub(b, s, state->m[h]));
       sum = sum ? mo_add(b, sum, p) : p;
+      if (plan->scaled) {
+        mo_value *token = decode_plus(k, decode_times(k, t, plan->tile), c);
+        p = mo_mul(b, p, decode_scales_of(k, true, job, h, token));
+      }
       parts[count++] = mo_cast(b, p, kernels_element(plan->dtype));
     }
-    /* across the lanes now, beside the product, not at the job's end */
     sum = columns_make(b, mo_reduce(b, MO_SUM, sum, 1));
     state->l[h] = mo_add(b, state->l[h], sum);
     mo_value *p = mo_concatenate(b, ((mo_values){count, parts}), 1);
     mo_value *v = load_tile(k, k->v_ring, h, number, plan->v_width);
+    v = mo_cast(b, v, kernels_element(plan->dtype));
     state->acc[h] = mo_matmul(b, MO_NN, p, v, state->acc[h]);
   }
 }

@@ -47,15 +47,27 @@ static mo_value *output(const decode_kernel *k, kernels_kernel *kernel,
   return mo_operand(k->b, MO_HBM, kernels_element(dtype), shape);
 }
 
-/* K or V: tokens in turn go to the chips. */
+/* Tokens in turn go to the chips. */
+static kernels_split split_of(const decode_plan *plan) {
+  return (kernels_split){.split = true, .dimension = 2, .unit = plan->unit};
+}
+
 static mo_value *cache(const decode_kernel *k, kernels_kernel *kernel,
                        const char *name, int64_t width) {
   const decode_plan *plan = k->plan;
   mo_value *ref =
       input(k, kernel, name, MO_HBM, plan->cache_dtype,
             MO_SHAPE(plan->B, plan->Hkv, plan->local / plan->pack, width));
-  kernel->inputs[kernel->input_count - 1].split =
-      (kernels_split){.split = true, .dimension = 2, .unit = plan->unit};
+  kernel->inputs[kernel->input_count - 1].split = split_of(plan);
+  return ref;
+}
+
+static mo_value *scales(const decode_kernel *k, kernels_kernel *kernel,
+                        const char *name) {
+  const decode_plan *plan = k->plan;
+  mo_value *ref = input(k, kernel, name, MO_HBM, PFL_DTYPE_F32,
+                        MO_SHAPE(plan->B, plan->Hkv, 1, plan->local));
+  kernel->inputs[kernel->input_count - 1].split = split_of(plan);
   return ref;
 }
 
@@ -68,6 +80,10 @@ static void declare_tensors(decode_kernel *k, kernels_kernel *kernel) {
                MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D));
   k->k = cache(k, kernel, "k", plan->width);
   k->v = cache(k, kernel, "v", plan->v_width);
+  if (plan->scaled) {
+    k->scales[false] = scales(k, kernel, "k_scale");
+    k->scales[true] = scales(k, kernel, "v_scale");
+  }
   k->out_o = output(k, kernel, "o", plan->dtype,
                     MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->Dv));
   if (plan->lse)
@@ -82,13 +98,29 @@ static mo_value *semaphores(const decode_kernel *k, mo_shape shape) {
 static void declare_exchange(decode_kernel *k) {
   const decode_plan *plan = k->plan;
   mo_shape slots =
-      MO_SHAPE(DECODE_SLOTS, plan->heads, plan->rows, 256 + plan->Dv);
+      MO_SHAPE(plan->slots, plan->heads, plan->rows, 256 + plan->Dv);
   for (int axis = 0; axis < 2; axis++) {
     k->part[axis] = mo_scratch(k->b, MO_VMEM, MO_F32, slots);
     k->other[axis] = mo_scratch(k->b, MO_VMEM, MO_F32, slots);
-    k->sent[axis] = semaphores(k, MO_SHAPE(DECODE_SLOTS));
-    k->received[axis] = semaphores(k, MO_SHAPE(DECODE_SLOTS));
+    k->sent[axis] = semaphores(k, MO_SHAPE(plan->slots));
+    k->received[axis] = semaphores(k, MO_SHAPE(plan->slots));
   }
+}
+
+static void declare_queries(decode_kernel *k) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  if (!plan->integer) {
+    k->q_now = mo_scratch(b, MO_VMEM, kernels_element(plan->dtype),
+                          MO_SHAPE(plan->heads, plan->rows_all, plan->width));
+    return;
+  }
+  k->q_now = mo_scratch(b, MO_VMEM, MO_I8,
+                        MO_SHAPE(plan->heads, 2 * plan->q_low, plan->D));
+  k->q_wide =
+      mo_scratch(b, MO_VMEM, MO_I32, MO_SHAPE(2 * plan->q_low, plan->D));
+  k->q_units =
+      mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(plan->heads, plan->rows, 128));
 }
 
 static void declare_memory(decode_kernel *k) {
@@ -99,8 +131,7 @@ static void declare_memory(decode_kernel *k) {
   int64_t depth = plan->tile / plan->pack;
   k->q_all = mo_scratch(b, MO_VMEM, element,
                         MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D));
-  k->q_now = mo_scratch(b, MO_VMEM, element,
-                        MO_SHAPE(plan->heads, plan->rows_all, plan->width));
+  declare_queries(k);
   k->k_ring = mo_scratch(b, MO_VMEM, cached,
                          MO_SHAPE(plan->ring, plan->heads, depth, plan->width));
   k->v_ring =
@@ -115,7 +146,7 @@ static void declare_memory(decode_kernel *k) {
       mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(base_max(2, plan->B)));
   k->entries = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(5, plan->B));
   k->cursors = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(2, 4));
-  k->places = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(DECODE_SLOTS));
+  k->places = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(plan->slots));
   k->k_arrived = semaphores(k, MO_SHAPE(plan->ring));
   k->v_arrived = semaphores(k, MO_SHAPE(plan->ring));
   k->o_stored = semaphores(k, MO_SHAPE(2));
@@ -131,37 +162,31 @@ static void declare_memory(decode_kernel *k) {
                           MO_SHAPE(plan->Hkv, plan->rows, plan->Dv));
     k->zeros_stored = semaphores(k, MO_RANK_0);
   }
+  if (plan->scaled) {
+    mo_shape slots =
+        MO_SHAPE(DECODE_SCALE_SLOTS, plan->heads, 1, plan->tiles * plan->tile);
+    k->scale_slots[false] = mo_scratch(b, MO_VMEM, MO_F32, slots);
+    k->scale_slots[true] = mo_scratch(b, MO_VMEM, MO_F32, slots);
+    k->scales_arrived = semaphores(k, MO_SHAPE(DECODE_SCALE_SLOTS));
+    k->scale_cursor = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(2));
+  }
   if (plan->chips > 1) declare_exchange(k);
 }
 
 /* ---- Jobs -----------------------------------------------------------------
  */
 
-/* Job `number` of jobs: its entry, its group. */
-static decode_job job_at(const decode_kernel *k, mo_value *number) {
+/* The entry and the group that a job has; beyond the last one, those of the
+ * last entry and no tiles. */
+static decode_job job_at(const decode_kernel *k, mo_value *number,
+                         mo_value *index, mo_value *group, mo_value *entries) {
   mo_builder *b = k->b;
-  mo_value *groups = decode_number(k, k->plan->Hkv / k->plan->heads);
-  decode_job job = {.group = mo_rem(b, number, groups),
-                    .parity = mo_and(b, number, mo_i32(b, 1))};
-  job.entry = decode_entry_get(k, mo_div(b, number, groups));
+  mo_value *last = decode_plus(k, entries, -1);
+  decode_job job = {.number = number, .index = index, .group = group};
+  job.entry = decode_entry_get(k, mo_min(b, index, last));
+  job.tiles =
+      mo_select(b, mo_le(b, index, last), job.entry.tiles, mo_i32(b, 0));
   return job;
-}
-
-/* Number `number` within 0 .. jobs - 1, and the tiles that it has: none where
- * there is no such job. */
-static mo_value *tiles_of(const decode_kernel *k, const decode_job *job,
-                          mo_value *number, mo_value *jobs) {
-  mo_builder *b = k->b;
-  mo_value *zero = mo_i32(b, 0);
-  mo_value *has = mo_and(b, mo_ge(b, number, zero), mo_lt(b, number, jobs));
-  return mo_select(b, has, job->entry.tiles, zero);
-}
-
-static mo_value *clamped(const decode_kernel *k, mo_value *number,
-                         mo_value *jobs) {
-  mo_builder *b = k->b;
-  return mo_max(b, mo_min(b, number, mo_sub(b, jobs, mo_i32(b, 1))),
-                mo_i32(b, 0));
 }
 
 /* What a step carries on from tile to tile. */
@@ -208,7 +233,8 @@ static void run_tiles(const decode_kernel *k, decode_step *step,
   if (scores) decode_fetch(k, false, step->entries);
   if (scores) decode_await(k, false, &step->scored.entry, t, k_number);
   if (values) decode_await(k, true, &step->weighed.entry, t, v_number);
-  if (values) decode_clear_unseen(k, &step->weighed.entry, t, v_number);
+  if (scores) decode_clear_unseen(k, false, &step->scored, t, k_number);
+  if (values) decode_clear_unseen(k, true, &step->weighed, t, v_number);
   if (values) decode_weigh(k, &step->weighed, t, v_number, &step->state);
   if (scores)
     decode_score(k, &step->scored, &step->limits, t, k_number, step->next_m);
@@ -228,51 +254,84 @@ static void start_step(const decode_kernel *k, decode_step *step) {
   step->limits = decode_limits_of(k, &step->scored.entry);
 }
 
-static void remember_place(const decode_kernel *k, const decode_job *job,
-                           mo_value *number) {
+/* Where a job's results go. */
+static void remember_place(const decode_kernel *k, const decode_job *job) {
   mo_builder *b = k->b;
   mo_value *place = decode_times(k, job->entry.sequence, k->plan->Hkv);
   place = mo_add(b, place, decode_times(k, job->group, k->plan->heads));
-  mo_set(b, place, k->places,
-         MO_VALUES(mo_and(b, number, mo_i32(b, DECODE_SLOTS - 1))));
+  mo_set(
+      b, place, k->places,
+      MO_VALUES(mo_and(b, job->number, decode_number(k, k->plan->slots - 1))));
 }
 
-/* All steps: job `number` is scored, the one before weighed, those before it
- * settled. Carried: tiles of K and V so far, the maxima of the last job. */
+/* What a step leaves to the next: where K and V are, the next job, what must be
+ * known of the job that was scored, and its maxima. */
+enum { K_NUMBER, V_NUMBER, INDEX, GROUP, LENGTH, BEGIN, END, TILES, MAXIMA };
+
+static mo_values left(const decode_kernel *k, decode_step *step,
+                      mo_value **room) {
+  mo_builder *b = k->b;
+  const decode_job *job = &step->scored;
+  room[K_NUMBER] = mo_add(b, step->k_number, job->tiles);
+  room[V_NUMBER] = mo_add(b, step->v_number, step->weighed.tiles);
+  room[INDEX] = job->index;
+  room[GROUP] = job->group;
+  decode_next_job(k, &room[INDEX], &room[GROUP], mo_i32(b, 1));
+  room[LENGTH] = job->entry.length;
+  room[BEGIN] = job->entry.begin;
+  room[END] = job->entry.end;
+  room[TILES] = job->tiles;
+  for (int64_t h = 0; h < k->plan->heads; h++)
+    room[MAXIMA + h] = step->next_m[h];
+  return (mo_values){MAXIMA + (int)k->plan->heads, room};
+}
+
+static decode_step step_of(const decode_kernel *k, mo_value **in,
+                           mo_value *entries) {
+  mo_value *number = in[0], *before = decode_plus(k, number, -1);
+  mo_value **from = in + 1;
+  decode_step step = {
+      .scored = job_at(k, number, from[INDEX], from[GROUP], entries),
+      .weighed = {.number = before,
+                  .tiles = from[TILES],
+                  .entry = {.length = from[LENGTH],
+                            .begin = from[BEGIN],
+                            .end = from[END]}},
+      .k_number = from[K_NUMBER],
+      .v_number = from[V_NUMBER],
+      .entries = entries};
+  for (int64_t h = 0; h < k->plan->heads; h++)
+    step.state.m[h] = from[MAXIMA + h];
+  return step;
+}
+
+/* All steps: one job is scored, the one before weighed, those before it
+ * settled. */
 static void run_steps(const decode_kernel *k, mo_value *entries,
                       mo_value *jobs) {
   mo_builder *b = k->b;
   const decode_plan *plan = k->plan;
-  int64_t heads = plan->heads;
-  mo_value *zero = mo_i32(b, 0), *one = mo_i32(b, 1);
-  mo_value *room[2 + DECODE_HEADS_MAX] = {zero, zero};
-  mo_shape shape = MO_SHAPE(plan->rows_all, 128);
-  for (int64_t h = 0; h < heads; h++)
-    room[2 + h] = mo_full(b, MO_F32, shape, DECODE_LEAST);
-  mo_value *steps = decode_plus(k, jobs, plan->chips > 1 ? 3 : 1);
-  mo_values carried_on = {2 + (int)heads, room};
-  mo_value **in = mo_for(b, zero, steps, one, carried_on);
-  mo_value *number = in[0], *before = decode_plus(k, number, -1);
-  decode_step step = {.scored = job_at(k, clamped(k, number, jobs)),
-                      .weighed = job_at(k, clamped(k, before, jobs)),
-                      .k_number = in[1],
-                      .v_number = in[2],
-                      .entries = entries};
-  for (int64_t h = 0; h < heads; h++) step.state.m[h] = in[3 + h];
-  mo_value *scored = tiles_of(k, &step.scored, number, jobs);
-  mo_value *weighed = tiles_of(k, &step.weighed, before, jobs);
+  mo_value *zero = mo_i32(b, 0), *room[MAXIMA + DECODE_HEADS_MAX];
+  for (int i = 0; i < MAXIMA; i++) room[i] = zero;
+  for (int64_t h = 0; h < plan->heads; h++)
+    room[MAXIMA + h] =
+        mo_full(b, MO_F32, MO_SHAPE(plan->rows_all, 128), DECODE_LEAST);
+  mo_values first = {MAXIMA + (int)plan->heads, room};
+  mo_value **in = mo_for(b, zero, decode_plus(k, jobs, 1 + 2 * plan->lag),
+                         mo_i32(b, 1), first);
+  decode_step step = step_of(k, in, entries);
+  mo_value *scored = step.scored.tiles, *weighed = step.weighed.tiles;
   mo_value *both = mo_min(b, scored, weighed);
   start_step(k, &step);
+  decode_await_scales(k, &step.scored, entries);
   run_tiles(k, &step, zero, both, true, true);
   run_tiles(k, &step, both, weighed, false, true);
   run_tiles(k, &step, both, scored, true, false);
-  decode_settle(k, &step.state, number, jobs);
-  remember_place(k, &step.scored, number);
-  room[0] = mo_add(b, step.k_number, scored);
-  room[1] = mo_add(b, step.v_number, weighed);
-  for (int64_t h = 0; h < heads; h++)
-    room[2 + h] = columns_make(b, mo_reduce(b, MO_MAX, step.next_m[h], 1));
-  mo_end(b, carried_on);
+  for (int64_t h = 0; h < plan->heads; h++)
+    step.next_m[h] = columns_make(b, mo_reduce(b, MO_MAX, step.next_m[h], 1));
+  decode_settle(k, &step.state, step.scored.number, jobs);
+  remember_place(k, &step.scored);
+  mo_end(b, left(k, &step, room));
 }
 
 /* ---- The kernel -----------------------------------------------------------
@@ -282,6 +341,28 @@ static void fill(const decode_kernel *k, mo_value *ref, double number) {
   if (!ref) return;
   mo_shape shape = {ref->type->rank, ref->type->shape};
   mo_store_all(k->b, mo_full(k->b, ref->type->element, shape, number), ref);
+}
+
+/* Copies may leave rows of a slot as they were, and a product takes them all.
+ * Zeros do for int8, which nothing clears later; the eager copies are of whole
+ * tiles, or of all that there is. */
+static void fill_rings(const decode_kernel *k) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  if (!plan->scaled) return;
+  mo_value *zero = mo_i32(b, 0);
+  mo_value *slot =
+      mo_for(b, decode_number(k, plan->eager), decode_number(k, plan->ring),
+             mo_i32(b, 1), MO_NONE)[0];
+  for (int64_t h = 0; h < plan->heads; h++)
+    mo_store(b, mo_full(b, MO_I8, MO_SHAPE(plan->tile, plan->v_width), 0),
+             k->v_ring, MO_VALUES(slot, decode_number(k, h), zero, zero));
+  mo_end(b, MO_NONE);
+  int64_t rest = plan->tile - base_min(plan->tile, plan->local);
+  for (int64_t h = 0; rest && plan->eager && h < plan->heads; h++)
+    mo_store(b, mo_full(b, MO_I8, MO_SHAPE(rest, plan->v_width), 0), k->v_ring,
+             MO_VALUES(zero, decode_number(k, h), decode_number(k, plan->local),
+                       zero));
 }
 
 static void write_body(decode_kernel *k) {
@@ -294,11 +375,14 @@ static void write_body(decode_kernel *k) {
   decode_fetch_eager(k);
   mo_copy(b, k->q, k->q_all, k->q_arrived);
   decode_greet(k);
+  fill_rings(k);
   fill(k, k->zeros, 0);
+  fill(k, k->q_wide, 0);
   fill(k, k->lse_all, -INFINITY);
   mo_wait_copy(b, k->lengths, k->lengths_smem, k->lengths_arrived);
   mo_value *entries = decode_list_entries(k);
   mo_value *jobs = decode_times(k, entries, k->plan->Hkv / k->plan->heads);
+  decode_fetch_scales_begin(k, entries);
   decode_fetch_begin(k, entries);
   mo_wait_copy(b, k->q, k->q_all, k->q_arrived);
   run_steps(k, entries, jobs);
@@ -330,6 +414,7 @@ pfl_status kernels_decode_write(const kernels_request *request,
       .name = "flash_decode",
       .communicates = plan.chips > 1,
       .bounds_unchecked = true,
+      .semaphores_unchecked = true,
       .vmem_limit_bytes = chip->vmem_bytes - chip->vmem_bytes / 16};
   mo_builder b;
   mo_begin(&b, allocator);

@@ -112,9 +112,10 @@ typedef struct kernels_kernel {
   int input_count, output_count;
   int64_t flops, transcendentals; /* what XLA's scheduler is told */
   int64_t bytes_accessed, remote_bytes;
-  int64_t vmem_limit_bytes; /* 0: the compiler's default */
-  bool communicates;        /* with other chips; collective id 0 */
-  bool bounds_unchecked;    /* DMAs are in bounds: do not check at run time */
+  int64_t vmem_limit_bytes;  /* 0: the compiler's default */
+  bool communicates;         /* with other chips; collective id 0 */
+  bool bounds_unchecked;     /* DMAs are in bounds: do not check at run time */
+  bool semaphores_unchecked; /* they end at 0: do not check at run time */
 } kernels_kernel;
 
 typedef struct kernels_program {

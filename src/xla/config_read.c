@@ -221,6 +221,8 @@ static pfl_status read_call(const reader *r, const json_value *config) {
   }
   PFL_TRY(
       read_flag(r, config, "disable_bounds_checks", &call->bounds_unchecked));
+  PFL_TRY(read_flag(r, config, "disable_semaphore_checks",
+                    &call->semaphores_unchecked));
   PFL_TRY(read_cost(r, config));
   PFL_TRY(read_flag(r, config, "needs_layout_passes", &layout_passes));
   if (!layout_passes) return raise_member(r, "needs_layout_passes", "true");
@@ -235,6 +237,7 @@ static pfl_status read_root(const reader *r, const json_value *root) {
   PFL_TRY(check_members(
       r, config, "custom_call_config",
       "body has_communication collective_id disable_bounds_checks "
+      "disable_semaphore_checks "
       "cost_estimate needs_layout_passes serialization_format "
       "input_memory_space_colors output_memory_space_colors "));
   PFL_TRY(read_call(r, config));

@@ -100,6 +100,7 @@ static pfl_status lower_kernel(const kernels_program *program, int number,
                  .vmem_limit_bytes = kernel->vmem_limit_bytes,
                  .has_communication = kernel->communicates,
                  .bounds_unchecked = kernel->bounds_unchecked,
+                 .semaphores_unchecked = kernel->semaphores_unchecked,
                  .side_effects = kernel->communicates};
   return PFL_STATUS_OK;
 }

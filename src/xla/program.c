@@ -118,6 +118,8 @@ static void write_config(base_text *config, const xla_call *call) {
   }
   if (call->bounds_unchecked)
     json_write_bool(&json, "disable_bounds_checks", true);
+  if (call->semaphores_unchecked)
+    json_write_bool(&json, "disable_semaphore_checks", true);
   if (cost->flops || cost->transcendentals || cost->bytes_accessed ||
       cost->remote_bytes_transferred)
     write_cost(&json, cost);

@@ -67,7 +67,8 @@ typedef struct xla_call {
   bool has_communication;   /* it talks to other chips */
   int32_t collective_id;    /* of its barrier semaphore, with the above */
   bool bounds_unchecked; /* its DMAs are in bounds: do not check as it runs */
-  bool side_effects;     /* keep it though nobody uses its results */
+  bool semaphores_unchecked; /* all are 0 at its end: do not check that */
+  bool side_effects;         /* keep it though nobody uses its results */
 } xla_call;
 
 typedef struct xla_program {

@@ -1,0 +1,152 @@
+/* The TPU's decode on the simulated slice, one chip and four: against the fp64
+ * reference within the bounds of docs/numerics.md, on hostile chips whose DMAs
+ * come as early or late as they may, with everything beyond a sequence's length
+ * spoilt. */
+#include "decode_case.h"
+#include "kernel_case.h"
+
+static const pfl_allocator heap;
+
+/* What the problem and the kernel's tiles are drawn from. */
+typedef struct slice_case {
+  decode_case call;
+  int chips;
+  kernels_tile tiles[3];
+  int tile_count;
+} slice_case;
+
+static int write_tensors(const decode_case *c, kernel_tensor *out) {
+  const attention_decode_problem *p = &c->problem;
+  int n = 0;
+  out[n++] = (kernel_tensor){"lengths", c->lengths, 1, {p->B}};
+  out[n++] = (kernel_tensor){"q", c->q, 4, {p->B, p->Hq, p->T, p->D}};
+  out[n++] = (kernel_tensor){"k", c->k, 4, {p->B, p->Hkv, p->Smax, p->D}};
+  out[n++] = (kernel_tensor){"v", c->v, 4, {p->B, p->Hkv, p->Smax, p->Dv}};
+  out[n++] = (kernel_tensor){"k_scale", c->k_scale, 3, {p->B, p->Hkv, p->Smax}};
+  out[n++] = (kernel_tensor){"v_scale", c->v_scale, 3, {p->B, p->Hkv, p->Smax}};
+  out[n++] = (kernel_tensor){"o", c->o, 4, {p->B, p->Hq, p->T, p->Dv}};
+  out[n++] = (kernel_tensor){"lse", c->lse, 3, {p->B, p->Hq, p->T}};
+  return n;
+}
+
+static void run(slice_case *s, uint64_t seed) {
+  decode_case *c = &s->call;
+  kernels_program program;
+  kernel_tensor tensors[16];
+  pfl_error error = {PFL_STATUS_OK, ""};
+  sim_report report;
+  pfl_status status =
+      kernels_write(&(kernels_request){.op = KERNELS_DECODE,
+                                       .decode = &c->problem,
+                                       .target = "v5e:2x2",
+                                       .chips = s->chips,
+                                       .lse = true,
+                                       .tiles = s->tiles,
+                                       .tile_count = s->tile_count},
+                    &heap, &program, &error);
+  CHECK(!status, "%s; %s", error.message, call_text);
+  if (status) return;
+  memset(c->o, 0xff,
+         (size_t)(c->rows * c->problem.Dv) * pfl_dtype_size(c->problem.dtype));
+  memset(c->lse, 0xff, (size_t)c->rows * sizeof *c->lse);
+  int count = write_tensors(c, tensors);
+  sim_options options = {
+      .chips = s->chips, .hostile = true, .seed = seed, .threads = 1};
+  status = kernel_case_run(&program, tensors, count, &options, &report, &error);
+  CHECK(!status, "%s; %d chips, %s; %s", error.message, s->chips, program.plan,
+        call_text);
+  /* docs/numerics.md: Q in two int8, of which 16256 are its row's largest */
+  bool integers = c->k_scale && c->problem.dtype == PFL_DTYPE_BF16;
+  c->q_rounding = integers ? (0.5 + 0.01) / 16256 : 0;
+  if (!status) decode_check(c, c->problem.dtype == PFL_DTYPE_BF16);
+  kernels_program_release(&program);
+}
+
+/* ---- One problem, every length that is special ---------------------------
+ */
+
+static void test_lengths(void) {
+  static const int32_t lengths[] = {0,   1,   2,   15,  16,  17,  63,   64,
+                                    65,  127, 128, 129, 255, 256, 257,  384,
+                                    500, 511, 512, 513, 600, 767, 1000, 1024};
+  for (int chips = 1; chips <= 4; chips += 3)
+    for (int i = 0; i < COUNT(lengths); i++) {
+      pfl_decode d = {.struct_size = sizeof d,
+                      .batch = 1,
+                      .q_heads = 4,
+                      .kv_heads = 2,
+                      .q_length = 1,
+                      .head_dim = 128,
+                      .cache_length = 1024,
+                      .dtype = PFL_DTYPE_BF16};
+      decode_options options = {
+          .call = {.dtype = PFL_DTYPE_BF16, .magnitude = 4},
+          .lengths = &lengths[i]};
+      slice_case s = {.chips = chips,
+                      .tiles = {{"tile", 128}, {"ring", 2}},
+                      .tile_count = 2};
+      s.call = decode_make(d, &options);
+      run(&s, check_random());
+      decode_free(&s.call);
+    }
+}
+
+/* ---- Any problem ----------------------------------------------------------
+ */
+
+static pfl_decode draw(const decode_options *options) {
+  static const int64_t dims[] = {32, 64, 96, 128, 128, 128, 192, 256};
+  static const int64_t groups[] = {1, 2, 3, 4, 8, 16, 32};
+  pfl_decode d;
+  double cost;
+  do {
+    int64_t kv_heads = check_between(1, 4), group = PICK(groups);
+    d = (pfl_decode){
+        .struct_size = sizeof d,
+        .batch = check_between(1, 5),
+        .q_heads = kv_heads * group,
+        .kv_heads = kv_heads,
+        .q_length = check_between(0, 1) ? 1 : check_between(1, 8),
+        .head_dim = PICK(dims),
+        .cache_length = check_between(1, 3000),
+        .dtype = options->call.dtype,
+        .cache_dtype = options->int8 ? PFL_DTYPE_I8 : PFL_DTYPE_DEFAULT};
+    if (check_between(0, 3) == 0) d.v_head_dim = PICK(dims);
+    cost = (double)(d.batch * d.q_heads * d.q_length * d.cache_length) *
+           (double)d.head_dim;
+  } while (cost > 4e7);
+  d.scoring = call_draw_scoring(options->call.mask);
+  return d;
+}
+
+static void draw_tiles(slice_case *s) {
+  const attention_decode_problem *p = &s->call.problem;
+  int64_t pack = 128 % p->D ? 1 : 128 / p->D;
+  static const int64_t rings[] = {2, 4, 8};
+  int n = 0;
+  if (check_between(0, 3))
+    s->tiles[n++] = (kernels_tile){"tile", 128 * pack * check_between(1, 4)};
+  if (check_between(0, 1)) s->tiles[n++] = (kernels_tile){"ring", PICK(rings)};
+  for (int64_t heads = 4; heads > 1; heads--)
+    if (p->Hkv % heads == 0 && check_between(0, 1)) {
+      s->tiles[n++] = (kernels_tile){"heads", heads};
+      break;
+    }
+  s->tile_count = n;
+}
+
+static void test_any(void) {
+  for (int i = 0; i < check_cases(40); i++) {
+    decode_options options = decode_random_options(i);
+    if (options.call.dtype == PFL_DTYPE_F16)
+      options.call.dtype = PFL_DTYPE_BF16;
+    options.paged = options.call.sinks = false;
+    slice_case s = {.chips = check_between(0, 1) ? 4 : 1};
+    s.call = decode_make(draw(&options), &options);
+    draw_tiles(&s);
+    run(&s, check_random());
+    decode_free(&s.call);
+  }
+}
+
+int main(void) { return CHECK_RUN(test_lengths, test_any); }
