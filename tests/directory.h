@@ -22,10 +22,28 @@ static inline void directory_make(void) {
 /* Once, last, with everything in it removed. */
 static inline void directory_remove(void) { CHECK_NEED(!rmdir(directory)); }
 
+/* The path of `name` in it; good until the next call. */
 static inline const char *in_directory(const char *name) {
   static char path[512];
   snprintf(path, sizeof path, "%s/%s", directory, name);
   return path;
+}
+
+/* Removes a directory and the files in it; how many there were. */
+static inline int folder_remove(const char *path) {
+  int count = 0;
+  DIR *opened = opendir(path);
+  if (!opened) return 0;
+  for (struct dirent *entry; (entry = readdir(opened));) {
+    char file[768];
+    if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+    snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+    CHECK_NEED(!remove(file));
+    count++;
+  }
+  closedir(opened);
+  CHECK_NEED(!rmdir(path));
+  return count;
 }
 
 static inline int files_in_directory(void) {

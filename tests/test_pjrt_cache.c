@@ -58,22 +58,7 @@ static void open_cache(void) {
   CHECK_NEED(!setenv("PFLASH_CACHE", cache, 1));
 }
 
-/* Removes whatever is in it; how many entries there were. */
-static int empty_cache(void) {
-  int count = 0;
-  DIR *opened = opendir(cache);
-  if (!opened) return 0;
-  for (struct dirent *entry; (entry = readdir(opened));) {
-    char path[600];
-    if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
-    snprintf(path, sizeof path, "%s/%s", cache, entry->d_name);
-    CHECK_NEED(!remove(path));
-    count++;
-  }
-  closedir(opened);
-  CHECK_NEED(!rmdir(cache));
-  return count;
-}
+static int empty_cache(void) { return folder_remove(cache); }
 
 /* The path of the one entry. */
 static const char *only_entry(void) {
