@@ -5,110 +5,138 @@
 
 enum { MOST = 4096 };
 
-/* What block b of a row lies on, by the words of kernels_split. */
-typedef struct place {
-  int chip;
-  int64_t item; /* of the part */
-} place;
-
 static int64_t product(const int64_t *sizes, int from, int to) {
   int64_t all = 1;
   for (int i = from; i < to; i++) all *= sizes[i];
   return all;
 }
 
-/* Where element `i` of a row of the whole lies in its row of a part. */
-static place place_of(const kernels_tensor *tensor, int chips, int64_t i) {
-  const kernels_split *split = &tensor->split;
-  int64_t inner = product(tensor->shape, split->dimension + 1, tensor->rank);
-  int64_t index = i / inner, block = index / split->unit;
-  int64_t local = block / chips * split->unit + index % split->unit;
-  return (place){(int)(block % chips), local * inner + i % inner};
-}
+typedef struct spread_case {
+  kernels_tensor part;
+  device_tensor whole;
+  int chips;
+  int64_t items, part_items;
+} spread_case;
 
-static kernels_tensor random_tensor(int chips, int64_t *out_items) {
-  kernels_tensor tensor = {
+/* A whole of any shape, and parts that have room for their share and for more,
+ * in another shape of as many elements. */
+static spread_case random_case(void) {
+  static uint32_t data[4 * MOST];
+  spread_case c = {.chips = (int)check_between(1, 4)};
+  c.whole = (device_tensor){
       .name = "x",
       .dtype = check_random() & 1 ? PFL_DTYPE_I32 : PFL_DTYPE_F32,
-      .rank = (int)check_between(1, 4)};
-  for (int i = 0; i < tensor.rank; i++) tensor.shape[i] = check_between(1, 6);
-  tensor.split.split = check_random() % 4;
-  if (!tensor.split.split) { /* room for more, at the end */
-    *out_items = check_between(0, product(tensor.shape, 0, tensor.rank));
-    return tensor;
+      .rank = (int)check_between(1, 4),
+      .data = data};
+  for (int i = 0; i < c.whole.rank; i++)
+    c.whole.shape[i] = check_between(check_random() % 8 ? 1 : 0, 7);
+  c.part = (kernels_tensor){.name = "x", .dtype = c.whole.dtype, .rank = 2};
+  c.items = product(c.whole.shape, 0, c.whole.rank);
+  c.part.split.split = check_random() % 4;
+  if (!c.part.split.split) {
+    c.part.shape[0] = 1;
+    c.part.shape[1] = c.part_items = c.items + check_between(0, 9);
+    return c;
   }
-  int split = (int)check_between(0, tensor.rank - 1);
-  tensor.split.dimension = split;
-  tensor.split.unit = check_between(1, 3);
-  tensor.shape[split] = tensor.split.unit * check_between(1, 4);
-  int64_t outer = product(tensor.shape, 0, split);
-  *out_items =
-      outer *
-      check_between(0, product(tensor.shape, split, tensor.rank) * chips);
-  return tensor;
+  int at = (int)check_between(0, c.whole.rank - 1);
+  int64_t unit = check_between(1, 3), turn = unit * c.chips;
+  int64_t local =
+      (c.whole.shape[at] + turn - 1) / turn * unit + check_between(0, 3);
+  c.part.split = (kernels_split){true, at, unit};
+  c.part.shape[0] = product(c.whole.shape, 0, at);
+  c.part.shape[1] = local * product(c.whole.shape, at + 1, c.whole.rank);
+  c.part_items = c.part.shape[0] * c.part.shape[1];
+  return c;
+}
+
+/* Where element `i` of the whole lies, by the words of kernels_split. */
+static void find_place(const spread_case *c, int64_t i, int *out_chip,
+                       int64_t *out_item) {
+  const kernels_split *split = &c->part.split;
+  *out_chip = 0;
+  *out_item = i;
+  if (!split->split) return;
+  int64_t inner = product(c->whole.shape, split->dimension + 1, c->whole.rank);
+  int64_t extent = c->whole.shape[split->dimension];
+  int64_t x = i / inner % extent, block = x / split->unit;
+  int64_t local = block / c->chips * split->unit + x % split->unit;
+  *out_chip = (int)(block % c->chips);
+  *out_item = i / inner / extent * c->part.shape[1] + local * inner + i % inner;
+}
+
+static void check_case(spread_case *c) {
+  static uint32_t back[4 * MOST], parts[4][MOST];
+  uint32_t *whole = c->whole.data;
+  pfl_error error = {0};
+  CHECK_NEED(c->part_items <= MOST);
+  CHECK(!device_spread_check(&c->part, c->chips, &c->whole, &error), "%s",
+        error.message);
+  for (int64_t i = 0; i < c->items; i++) whole[i] = (uint32_t)i + 7;
+  memset(parts, 0, sizeof parts);
+  memset(back, 0, sizeof back);
+  for (int chip = 0; chip < c->chips; chip++)
+    device_spread(&c->part, c->chips, chip, &c->whole, parts[chip]);
+  int64_t padding = 0;
+  for (int chip = 0; chip < c->chips; chip++)
+    for (int64_t i = 0; i < c->part_items; i++)
+      padding += parts[chip][i] == UINT32_MAX;
+  int copies = c->part.split.split ? 1 : c->chips;
+  CHECK(padding == c->part_items * c->chips - c->items * copies,
+        "%lld of padding", (long long)padding);
+  for (int64_t i = 0; i < c->items; i++) {
+    int chip;
+    int64_t item;
+    find_place(c, i, &chip, &item);
+    CHECK(parts[chip][item] == whole[i], "element %lld", (long long)i);
+  }
+  c->whole.data = back;
+  for (int chip = 0; chip < (copies > 1 ? 1 : c->chips); chip++)
+    device_gather(&c->part, c->chips, chip, parts[chip], &c->whole);
+  CHECK(!memcmp(whole, back, (size_t)c->items * 4), "gathered");
 }
 
 static void test_spread(void) {
-  for (int round = check_cases(3000); round--;) {
-    int chips = (int)check_between(1, 4);
-    int64_t items, part_bytes;
-    kernels_tensor tensor = random_tensor(chips, &items);
-    static uint32_t whole[4 * MOST], back[4 * MOST], parts[4][MOST];
-    CHECK_NEED(!device_part_bytes(&tensor, &part_bytes, NULL) &&
-               part_bytes <= (int64_t)sizeof parts[0]);
-    pfl_error error = {0};
-    CHECK(!device_spread_check(&tensor, chips, items, &error), "%s",
-          error.message);
-    for (int64_t i = 0; i < items; i++) whole[i] = (uint32_t)i + 7;
-    memset(parts, 0, sizeof parts);
-    memset(back, 0, sizeof back);
-    for (int chip = 0; chip < chips; chip++)
-      device_spread(&tensor, chips, chip, whole, items, parts[chip]);
-    int64_t padding = 0, part_items = part_bytes / 4;
-    for (int chip = 0; chip < chips; chip++)
-      for (int64_t i = 0; i < part_items; i++)
-        padding += parts[chip][i] == UINT32_MAX;
-    CHECK(padding ==
-              part_items * chips - items * (tensor.split.split ? 1 : chips),
-          "%lld of padding", (long long)padding);
-    int64_t outer = tensor.split.split
-                        ? product(tensor.shape, 0, tensor.split.dimension)
-                        : 1;
-    int64_t row = items / outer, part_row = part_items / outer;
-    for (int64_t i = 0; i < items; i++) {
-      place at = {0, i};
-      if (tensor.split.split) at = place_of(&tensor, chips, i % row);
-      int64_t where =
-          tensor.split.split ? i / row * part_row + at.item : at.item;
-      CHECK(parts[at.chip][where] == whole[i], "element %lld", (long long)i);
-    }
-    for (int chip = 0; chip < (tensor.split.split ? chips : 1); chip++)
-      device_gather(&tensor, chips, chip, parts[chip], items, back);
-    CHECK(!memcmp(whole, back, (size_t)items * 4), "gathered");
+  for (int round = check_cases(5000); round--;) {
+    spread_case c = random_case();
+    check_case(&c);
   }
 }
 
+static bool is_refused(const kernels_tensor *part, const device_tensor *whole) {
+  return device_spread_check(part, 4, whole, NULL) ==
+         PFL_STATUS_INVALID_ARGUMENT;
+}
+
 static void test_refusals(void) {
-  const kernels_tensor good = {.name = "k",
+  const kernels_tensor part = {.name = "k",
                                .dtype = PFL_DTYPE_BF16,
                                .rank = 3,
                                .shape = {2, 6, 8},
                                .split = {true, 1, 3}};
-  CHECK(!device_spread_check(&good, 4, 2 * 24 * 8, NULL), "full");
-  CHECK(device_spread_check(&good, 4, 2 * 24 * 8 + 2, NULL), "too many");
-  CHECK(device_spread_check(&good, 4, 3, NULL), "no whole rows");
-  kernels_tensor bad = good;
-  bad.split.unit = 4;
-  CHECK(device_spread_check(&bad, 4, 2, NULL), "units that do not fit");
-  bad = good;
-  bad.split.dimension = 3;
-  CHECK(device_spread_check(&bad, 4, 2, NULL), "no such dimension");
-  bad = good;
+  const device_tensor whole = {
+      .name = "k", .dtype = PFL_DTYPE_BF16, .rank = 3, .shape = {2, 24, 8}};
+  device_tensor other = whole;
+  kernels_tensor bad = part;
+  CHECK(!is_refused(&part, &whole), "full");
+  other.shape[1] = 25;
+  CHECK(is_refused(&part, &other), "more than there is room for");
+  other.shape[1] = 24, other.shape[2] = 7;
+  CHECK(is_refused(&part, &other), "rows of another length");
+  other = whole, other.dtype = PFL_DTYPE_F16;
+  CHECK(is_refused(&part, &other), "another dtype");
+  other = whole, other.shape[0] = INT64_C(1) << 40;
+  other.shape[1] = INT64_C(1) << 40;
+  CHECK(is_refused(&part, &other), "too large");
+  bad.split.unit = 0;
+  CHECK(is_refused(&bad, &whole), "no unit");
+  bad.split = (kernels_split){true, 3, 3};
+  CHECK(is_refused(&bad, &whole), "no such dimension");
+  bad.split = (kernels_split){true, 1, INT64_MAX / 2};
+  CHECK(is_refused(&bad, &whole), "a turn too large");
   bad.split.split = false;
-  CHECK(!device_spread_check(&bad, 4, 96, NULL), "whole");
-  CHECK(device_spread_check(&bad, 4, 97, NULL), "more than there is room for");
+  CHECK(is_refused(&bad, &whole), "not split, and too large");
   bad.shape[0] = bad.shape[1] = INT64_C(1) << 40;
-  CHECK(device_spread_check(&bad, 4, 97, NULL), "too large");
+  CHECK(is_refused(&bad, &whole), "parts too large");
 }
 
 int main(void) { return CHECK_RUN(test_spread, test_refusals); }

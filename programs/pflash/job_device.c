@@ -18,9 +18,12 @@ typedef struct device_call {
 } device_call;
 
 static device_tensor tensor_of(const safetensors_tensor *tensor) {
-  int64_t size = (int64_t)pfl_dtype_size(tensor->dtype);
-  return (device_tensor){tensor->name, tensor->dtype, tensor->bytes / size,
-                         (void *)tensor->data};
+  device_tensor made = {.name = tensor->name,
+                        .dtype = tensor->dtype,
+                        .rank = tensor->rank,
+                        .data = (void *)tensor->data};
+  memcpy(made.shape, tensor->shape, (size_t)tensor->rank * sizeof *made.shape);
+  return made;
 }
 
 static void add_input(device_call *call, device_tensor tensor) {
@@ -36,9 +39,10 @@ static void add_inputs(const cli_job *job, tensor_form form,
     if (!tensor_rule_is_for(rule, form) || rule->use == USE_OUTPUT || !found)
       continue;
     device_tensor tensor = tensor_of(found);
-    if (!strcmp(tensor.name, "sinks"))
-      tensor =
-          (device_tensor){"sinks", PFL_DTYPE_F32, tensor.items, job->sinks};
+    if (!strcmp(tensor.name, "sinks")) {
+      tensor.dtype = PFL_DTYPE_F32;
+      tensor.data = job->sinks;
+    }
     if (!strcmp(tensor.name, "k_pages")) tensor.name = "k";
     if (!strcmp(tensor.name, "v_pages")) tensor.name = "v";
     add_input(call, tensor);

@@ -17,7 +17,7 @@
 #ifndef PFL_DEVICE_DEVICE_H
 #define PFL_DEVICE_DEVICE_H
 
-#include "kernels/tpu_program.h"
+#include "device/spread.h"
 #include "pjrt/execute.h"
 #include "xla/lower.h"
 
@@ -76,14 +76,6 @@ PFL_NODISCARD pfl_status device_prepare(const device_slice *slice,
                                         device_program *out_program,
                                         pfl_error *error);
 void device_program_release(const device_slice *slice, device_program *program);
-
-/* A whole tensor in the host's memory, row-major. */
-typedef struct device_tensor {
-  const char *name;
-  pfl_dtype dtype;
-  int64_t items;
-  void *data; /* of an input, read only */
-} device_tensor;
 
 typedef struct device_times {
   double upload_ms, run_ms, download_ms;

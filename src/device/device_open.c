@@ -109,8 +109,8 @@ pfl_status device_open(const device_options *options,
                        const pfl_allocator *allocator, device_slice *out_slice,
                        pfl_error *error) {
   *out_slice = (device_slice){.kind = options->kind,
-                        .allocator = *allocator,
-                        .plugin = {.allocator = *allocator}};
+                              .allocator = *allocator,
+                              .plugin = {.allocator = *allocator}};
   pfl_status status = find_plugin(options, out_slice, error);
   if (!status) status = create_client(options, out_slice, error);
   if (status) device_close(out_slice);

@@ -99,7 +99,7 @@ static pfl_status upload_part(const device_job *job, int argument, int chip,
                         .shape = {.dtype = tensor->dtype, .rank = tensor->rank},
                         .data = part};
   memcpy(upload.shape.sizes, tensor->shape, sizeof upload.shape.sizes);
-  device_spread(tensor, job->chips, chip, whole->data, whole->items, part);
+  device_spread(tensor, job->chips, chip, whole, part);
   return pjrt_buffer_upload(
       &job->slice->client, &upload, NULL,
       &job->arguments[chip * signature->argument_count + argument], error);
@@ -109,11 +109,7 @@ static pfl_status upload_tensor(const device_job *job, int argument,
                                 const device_tensor *whole, pfl_error *error) {
   const kernels_tensor *tensor = job->program->signature.arguments[argument];
   int64_t bytes;
-  if (whole->dtype != tensor->dtype)
-    PFL_RAISE(error, INVALID_ARGUMENT, "tensor %s is %s: must be %s",
-              tensor->name, pfl_dtype_name(whole->dtype),
-              pfl_dtype_name(tensor->dtype));
-  PFL_TRY(device_spread_check(tensor, job->chips, whole->items, error));
+  PFL_TRY(device_spread_check(tensor, job->chips, whole, error));
   PFL_TRY(device_part_bytes(tensor, &bytes, error));
   void *part = base_allocate(&job->slice->allocator, (size_t)bytes);
   if (!part) return no_memory(tensor->name, error);
@@ -132,8 +128,9 @@ static pfl_status make_lengths(device_job *job, const kernels_tensor *tensor,
   PFL_TRY(device_part_bytes(tensor, &bytes, error));
   job->lengths = base_allocate(&job->slice->allocator, (size_t)bytes);
   if (!job->lengths) return no_memory(tensor->name, error);
-  *out = (device_tensor){tensor->name, PFL_DTYPE_I32, bytes / 4, job->lengths};
-  for (int64_t i = 0; i < out->items; i++)
+  *out = (device_tensor){
+      tensor->name, PFL_DTYPE_I32, 1, {bytes / 4}, job->lengths};
+  for (int64_t i = 0; i < out->shape[0]; i++)
     job->lengths[i] = (int32_t)job->program->cache_length;
   return PFL_STATUS_OK;
 }
@@ -166,11 +163,7 @@ static pfl_status download_tensor(const device_job *job, int result,
   const xla_signature *signature = &job->program->signature;
   const kernels_tensor *tensor = signature->results[result];
   int64_t bytes;
-  if (whole->dtype != tensor->dtype)
-    PFL_RAISE(error, INVALID_ARGUMENT, "tensor %s is %s: the program makes %s",
-              tensor->name, pfl_dtype_name(whole->dtype),
-              pfl_dtype_name(tensor->dtype));
-  PFL_TRY(device_spread_check(tensor, job->chips, whole->items, error));
+  PFL_TRY(device_spread_check(tensor, job->chips, whole, error));
   PFL_TRY(device_part_bytes(tensor, &bytes, error));
   void *part = base_allocate(&job->slice->allocator, (size_t)bytes);
   if (!part) return no_memory(tensor->name, error);
@@ -182,8 +175,7 @@ static pfl_status download_tensor(const device_job *job, int result,
         &job->slice->client,
         job->results[chip * signature->result_count + result], &download, NULL,
         error);
-    if (!status)
-      device_gather(tensor, job->chips, chip, part, whole->items, whole->data);
+    if (!status) device_gather(tensor, job->chips, chip, part, whole);
   }
   base_release(&job->slice->allocator, part);
   return status;

@@ -2,14 +2,13 @@
 
 #include <string.h>
 
-/* The part of a chip is [outer, blocks, unit, inner]; the whole is
- * [outer, all blocks, unit, inner], of which the last block of each row may be
- * cut short, anywhere. Block b lies on chip b % chips as its number b / chips.
- */
+/* The whole is [outer, extent, inner] elements, a part [outer, local, inner];
+ * block b of `unit` lies on chip b % chips as its number b / chips. A tensor
+ * that is not split is one block, with room for more behind it. */
 typedef struct spread {
-  int64_t outer, block, blocks; /* rows; items of a block; blocks of a row */
-  int64_t row;                  /* items of a row of the whole */
-  size_t item;                  /* bytes */
+  int64_t outer, extent, inner, local, unit;
+  bool split;
+  size_t item; /* bytes of an element */
 } spread;
 
 pfl_status device_part_bytes(const kernels_tensor *tensor, int64_t *out_bytes,
@@ -22,86 +21,119 @@ pfl_status device_part_bytes(const kernels_tensor *tensor, int64_t *out_bytes,
   return PFL_STATUS_OK;
 }
 
-/* A tensor that is not split is one row of one block. */
-static spread plan(const kernels_tensor *tensor, int64_t items) {
-  spread s = {.outer = 1, .blocks = 1, .item = pfl_dtype_size(tensor->dtype)};
+static int64_t product(const int64_t *sizes, int from, int to) {
+  int64_t all = 1;
+  for (int i = from; i < to; i++) all *= sizes[i];
+  return all;
+}
+
+/* Both tensors' elements can be counted, and the split is of a dimension. */
+static spread plan(const kernels_tensor *tensor, const device_tensor *whole) {
   const kernels_split *split = &tensor->split;
-  if (!split->split) {
-    (void)!base_product(tensor->shape, tensor->rank, &s.block);
-    s.row = items;
-    return s;
-  }
-  int64_t inner = 1;
-  for (int i = 0; i < split->dimension; i++) s.outer *= tensor->shape[i];
-  for (int i = split->dimension + 1; i < tensor->rank; i++)
-    inner *= tensor->shape[i];
-  s.block = split->unit * inner;
-  s.blocks = tensor->shape[split->dimension] / split->unit;
-  s.row = s.outer ? items / s.outer : 0;
+  int64_t room = product(tensor->shape, 0, tensor->rank);
+  spread s = {.outer = 1,
+              .extent = product(whole->shape, 0, whole->rank),
+              .inner = 1,
+              .local = room,
+              .unit = room,
+              .split = split->split,
+              .item = pfl_dtype_size(tensor->dtype)};
+  if (!split->split) return s;
+  s.outer = product(whole->shape, 0, split->dimension);
+  s.extent = whole->shape[split->dimension];
+  s.inner = product(whole->shape, split->dimension + 1, whole->rank);
+  int64_t row = s.outer * s.inner;
+  s.local = row ? room / row : 0;
+  s.unit = split->unit;
   return s;
 }
 
-pfl_status device_spread_check(const kernels_tensor *tensor, int chips,
-                               int64_t items, pfl_error *error) {
-  int64_t bytes;
+static pfl_status check_counts(const kernels_tensor *tensor,
+                               const device_tensor *whole, pfl_error *error) {
+  int64_t bytes, items;
   const kernels_split *split = &tensor->split;
   PFL_TRY(device_part_bytes(tensor, &bytes, error));
-  if (split->split &&
-      (split->dimension < 0 || split->dimension >= tensor->rank ||
-       split->unit < 1 || tensor->shape[split->dimension] % split->unit))
+  if (whole->rank < 0 || whole->rank > KERNELS_RANK_MAX ||
+      !base_product(whole->shape, whole->rank, &items) ||
+      !base_multiply(items, (int64_t)pfl_dtype_size(tensor->dtype), &bytes))
+    PFL_RAISE(error, INVALID_ARGUMENT, "tensor %s has no such shape",
+              tensor->name);
+  if (whole->dtype != tensor->dtype)
+    PFL_RAISE(error, INVALID_ARGUMENT, "tensor %s is %s: must be %s",
+              tensor->name, pfl_dtype_name(whole->dtype),
+              pfl_dtype_name(tensor->dtype));
+  if (split->split && (split->dimension < 0 ||
+                       split->dimension >= whole->rank || split->unit < 1))
     PFL_RAISE(error, INVALID_ARGUMENT,
               "tensor %s is split by units of %lld along dimension %d",
               tensor->name, (long long)split->unit, split->dimension);
-  spread s = plan(tensor, items);
-  int64_t room = s.blocks * s.block;
-  if (split->split && !base_multiply(room, chips, &room)) room = 0;
-  if (s.outer * s.row != items || s.row > room)
-    PFL_RAISE(error, INVALID_ARGUMENT,
-              "tensor %s has %lld elements: the program has room for %lld rows "
-              "of %lld",
-              tensor->name, (long long)items, (long long)s.outer,
-              (long long)room);
   return PFL_STATUS_OK;
 }
 
-/* Items of a row that are in block number `block` of the chip, and where in the
- * whole row they begin. */
-static int64_t block_items(const spread *s, bool split, int chips, int chip,
-                           int64_t block, int64_t *out_begin) {
-  int64_t number = split ? block * chips + chip : block;
-  *out_begin = number * s->block;
-  return base_max(0, base_min(s->block, s->row - *out_begin));
+/* Indices of the dimension that lie on chip 0, which has the most. */
+static int64_t most_local(const spread *s, int chips) {
+  int64_t turn = s->unit * chips, rest = s->extent % turn;
+  return s->extent / turn * s->unit + base_min(rest, s->unit);
+}
+
+pfl_status device_spread_check(const kernels_tensor *tensor, int chips,
+                               const device_tensor *whole, pfl_error *error) {
+  PFL_TRY(check_counts(tensor, whole, error));
+  spread s = plan(tensor, whole);
+  int64_t turn, needed = s.extent;
+  if (s.split) {
+    if (!base_multiply(s.unit, chips, &turn)) turn = 0;
+    needed = turn ? most_local(&s, chips) : INT64_MAX;
+  }
+  int64_t room = product(tensor->shape, 0, tensor->rank);
+  bool empty = !product(whole->shape, 0, whole->rank);
+  if (empty) return PFL_STATUS_OK;
+  if (needed > s.local || (s.split && s.outer * s.local * s.inner != room))
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "tensor %s of %lld elements does not fit the program: a chip has "
+              "room for %lld of them, in %lld rows of %lld",
+              tensor->name, (long long)product(whole->shape, 0, whole->rank),
+              (long long)room, (long long)s.outer, (long long)s.local);
+  return PFL_STATUS_OK;
+}
+
+/* Calls for each run of elements that a chip has: where it lies in the whole
+ * and in the part. */
+typedef void run_fn(char *whole, char *part, size_t bytes);
+
+static void to_part(char *whole, char *part, size_t bytes) {
+  memcpy(part, whole, bytes);
+}
+
+static void to_whole(char *whole, char *part, size_t bytes) {
+  memcpy(whole, part, bytes);
+}
+
+static void each_run(const spread *s, int chips, int chip, char *whole,
+                     char *part, run_fn *call) {
+  int64_t step = s->split ? s->unit * chips : s->extent;
+  int64_t first = s->split ? s->unit * chip : 0;
+  size_t row = (size_t)s->inner * s->item;
+  for (int64_t o = 0; o < s->outer; o++) {
+    char *to = part + (size_t)(o * s->local) * row;
+    for (int64_t x = first; x < s->extent; x += step) {
+      int64_t count = base_min(s->split ? s->unit : s->extent, s->extent - x);
+      call(whole + (size_t)(o * s->extent + x) * row, to, (size_t)count * row);
+      to += (size_t)s->unit * row;
+    }
+  }
 }
 
 void device_spread(const kernels_tensor *tensor, int chips, int chip,
-                   const void *whole, int64_t items, void *out_part) {
-  spread s = plan(tensor, items);
-  char *to = out_part;
-  for (int64_t row = 0; row < s.outer; row++)
-    for (int64_t block = 0; block < s.blocks; block++) {
-      int64_t begin, count = block_items(&s, tensor->split.split, chips, chip,
-                                         block, &begin);
-      size_t bytes = (size_t)count * s.item;
-      size_t all = (size_t)s.block * s.item;
-      if (bytes)
-        memcpy(to, (const char *)whole + (size_t)(row * s.row + begin) * s.item,
-               bytes);
-      memset(to + bytes, 0xff, all - bytes);
-      to += all;
-    }
+                   const device_tensor *whole, void *out_part) {
+  spread s = plan(tensor, whole);
+  int64_t room = product(tensor->shape, 0, tensor->rank);
+  memset(out_part, 0xff, (size_t)room * s.item);
+  each_run(&s, chips, chip, whole->data, out_part, to_part);
 }
 
 void device_gather(const kernels_tensor *tensor, int chips, int chip,
-                   const void *part, int64_t items, void *out_whole) {
-  spread s = plan(tensor, items);
-  const char *from = part;
-  for (int64_t row = 0; row < s.outer; row++)
-    for (int64_t block = 0; block < s.blocks; block++) {
-      int64_t begin, count = block_items(&s, tensor->split.split, chips, chip,
-                                         block, &begin);
-      if (count)
-        memcpy((char *)out_whole + (size_t)(row * s.row + begin) * s.item, from,
-               (size_t)count * s.item);
-      from += (size_t)s.block * s.item;
-    }
+                   const void *part, const device_tensor *whole) {
+  spread s = plan(tensor, whole);
+  each_run(&s, chips, chip, whole->data, (char *)part, to_whole);
 }

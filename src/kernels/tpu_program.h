@@ -82,8 +82,9 @@ typedef struct kernels_request {
 /* ---- What is given ---------------------------------------------------------
  */
 
-/* How a tensor is spread over chips: blocks of `unit` along a dimension go to
- * the chips in turn; what is left over is padding, never read and undefined. */
+/* How a tensor is spread over chips: blocks of `unit` along a dimension of the
+ * whole tensor, as files have it, go to the chips in turn; what is left over is
+ * padding, never read and undefined. */
 typedef struct kernels_split {
   bool split; /* else every chip has it whole */
   int dimension;
