@@ -8,14 +8,18 @@
 /* ---- Pieces of text ------------------------------------------------------ */
 
 /* A string in MLIR: whatever is not plain becomes \HH. */
+static bool is_plain(char c) {
+  return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
 static void add_quoted(base_text *text, const char *bytes, size_t size) {
   base_text_add(text, "\"", 1);
   for (size_t i = 0; i < size; i++) {
-    unsigned char byte = (unsigned char)bytes[i];
-    if (byte >= ' ' && byte < 0x7f && byte != '"' && byte != '\\')
-      base_text_add(text, bytes + i, 1);
-    else
-      base_text_format(text, "\\%02X", byte);
+    size_t plain = i;
+    while (plain < size && is_plain(bytes[plain])) plain++;
+    base_text_add(text, bytes + i, plain - i);
+    i = plain;
+    if (i < size) base_text_format(text, "\\%02X", (unsigned char)bytes[i]);
   }
   base_text_add(text, "\"", 1);
 }
@@ -23,15 +27,20 @@ static void add_quoted(base_text *text, const char *bytes, size_t size) {
 static void add_base64(base_text *text, const char *bytes, size_t size) {
   static const char digits[] =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  char out[1024]; /* added at once: a body has hundreds of kilobytes */
+  size_t used = 0;
   for (size_t i = 0; i < size; i += 3) {
     size_t left = size - i;
     uint32_t group = (uint32_t)(unsigned char)bytes[i] << 16;
     if (left > 1) group |= (uint32_t)(unsigned char)bytes[i + 1] << 8;
     if (left > 2) group |= (unsigned char)bytes[i + 2];
-    char out[4] = {digits[group >> 18], digits[group >> 12 & 63],
-                   left > 1 ? digits[group >> 6 & 63] : '=',
-                   left > 2 ? digits[group & 63] : '='};
-    base_text_add(text, out, 4);
+    out[used++] = digits[group >> 18];
+    out[used++] = digits[group >> 12 & 63];
+    out[used++] = left > 1 ? digits[group >> 6 & 63] : '=';
+    out[used++] = left > 2 ? digits[group & 63] : '=';
+    if (used < sizeof out && left > 3) continue;
+    base_text_add(text, out, used);
+    used = 0;
   }
 }
 
