@@ -2,13 +2,12 @@
 #include <string.h>
 
 #include "mosaic/ir.h"
+#include "mosaic/ir_versions.h"
 
 typedef enum change_kind {
-  ADDED_ATTR,    /* the attribute came, with `number` as what it was before */
-  ADDED_SEGMENT, /* operandSegmentSizes became `number` long */
-  SEGMENTS,      /* operandSegmentSizes came; before, the last `number` groups
-                    were empty */
-  MADE_LIST      /* `old`, an i32, became `attr`, an array of them */
+#define KIND_ENUM(name) name,
+  MO_CHANGE_KINDS(KIND_ENUM)
+#undef KIND_ENUM
 } change_kind;
 
 typedef struct change {
@@ -19,18 +18,11 @@ typedef struct change {
   int number;
 } change;
 
-/* Newest first, so that they apply in order on the way down. */
 static const change changes[] = {
-    {MO_TPU_REINTERPRET_CAST, SEGMENTS, 15, NULL, NULL, 1},
-    {MO_TPU_ENQUEUE_DMA, ADDED_SEGMENT, 14, NULL, NULL, 7},
-    {MO_TPU_SEM_SIGNAL, ADDED_SEGMENT, 14, NULL, NULL, 5},
-    {MO_TPU_MATMUL, ADDED_ATTR, 13, "transpose_lhs_hint", NULL, 0},
-    {MO_TPU_ENQUEUE_DMA, ADDED_ATTR, 8, "strict_ordering", NULL, 0},
-    {MO_TPU_WAIT_DMA2, ADDED_ATTR, 8, "strict_ordering", NULL, 0},
-    {MO_TPU_WAIT_DMA2, SEGMENTS, 7, NULL, NULL, 2},
-    {MO_TPU_IOTA, MADE_LIST, 6, "dimensions", "dimension", 0},
-    {MO_TPU_DYNAMIC_GATHER, MADE_LIST, 5, "dimensions", "dimension", 0},
-    {MO_TPU_ENQUEUE_DMA, ADDED_ATTR, 4, "priority", NULL, 0},
+#define CHANGE_ROW(since, op, kind, attr, old, number) \
+  {MO_##op, kind, since, attr, old, number},
+    MO_CHANGE_LIST(CHANGE_ROW)
+#undef CHANGE_ROW
 };
 enum { CHANGES = sizeof changes / sizeof *changes };
 
