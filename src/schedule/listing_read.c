@@ -122,7 +122,7 @@ static int32_t find_file(listing_builder *builder, const char *name,
     if (!strncmp(files[i], name, length) && !files[i][length])
       return (int32_t)i;
   char *fresh = schedule_program_keep(builder->program, name, length);
-  LISTING_ADD(builder, FILES, fresh);
+  if (fresh) LISTING_ADD(builder, FILES, fresh); /* else told at the end */
   return (int32_t)count;
 }
 

@@ -88,7 +88,8 @@ static pfl_status add_register(listing_builder *builder, listing_cursor *cursor,
   listing_register found;
   PFL_TRY(listing_register_read(builder, cursor, &found));
   int place = value->registers[0] >= 0;
-  if (found.number < 0 || value->registers[place] >= 0)
+  bool vector = found.number >= VLIW_VECTORS && found.number < VLIW_REGISTERS;
+  if (found.number < 0 || vector || value->registers[place] >= 0)
     return listing_wrong(builder, "a scalar operand cannot be read");
   value->registers[place] = found.number;
   value->names[place] = found.name;

@@ -239,9 +239,9 @@ pfl_status timed_create(chip_slice *slice, int index) {
   size_t flags = CHIP_FLAGS * sizeof *c->flags;
   c->smem = base_allocate(slice->allocator, smem);
   c->flags = base_allocate(slice->allocator, flags);
+  if (c->smem) memset(c->smem, 0, smem);
   if (!c->smem || !c->flags)
     PFL_RAISE(slice->error, RESOURCE_EXHAUSTED, "no memory for a chip");
-  memset(c->smem, 0, smem);
   for (int i = 0; i < CHIP_FLAGS; i++) c->flags[i] = (chip_flag){0, -1, -1};
   return timed_enter(c, slice->request->programs[0], NULL, 0);
 }
