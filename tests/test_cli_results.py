@@ -3,14 +3,16 @@
     test_cli_results.py PFLASH
 """
 import json
+import pathlib
 import unittest
 
 import attention_fp64
 import cli_case
 
 
-class Results(cli_case.Case):
-    """Every number against fp64, within attention_fp64's bounds."""
+class Checks(cli_case.Case):
+    """An op run and every number held against fp64, within attention_fp64's
+    bounds."""
 
     def check(self, name, found, shape, dtype, expected):
         values, errors = expected
@@ -57,8 +59,8 @@ class Results(cli_case.Case):
                        dtype if name != "dsinks" else "F32", expected[name])
         return found
 
-    def decode(self, tensors, **options):
-        found = self.run_op("decode", tensors, **options)
+    def decode(self, tensors, arguments=(), **options):
+        found = self.run_op("decode", tensors, arguments=arguments, **options)
         expected = attention_fp64.decode(tensors, **options)
         dtype, shape, _ = tensors["q"]
         width = tensors["v_pages" if "v_pages" in tensors else "v"][1][3]
@@ -78,6 +80,8 @@ class Results(cli_case.Case):
                dict(window=(2, -1), causal=True), dict(softcap=1.5),
                dict(scale=-0.7), dict(causal=True, softcap=0.9, scale=1.3)]
 
+
+class Results(Checks):
     def test_forward(self):
         for dtype in ["F32", "BF16", "F16"]:
             for options in self.OPTIONS:
@@ -218,6 +222,92 @@ class Results(cli_case.Case):
                  for threads in [1, 2, 7]]
         self.assertEqual(found[0], found[1])
         self.assertEqual(found[0], found[2])
+
+
+class Simulated(Checks):
+    """The TPU's kernels on simulated chips, within the same bounds."""
+
+    ON_SIM = ["--device", "sim"]
+
+    def test_forward(self):
+        for dtype in ["F32", "BF16"]:
+            for options in self.OPTIONS:
+                with self.subTest(dtype=dtype, **options):
+                    self.forward(self.qkv(dtype, **self.SIZES), self.ON_SIM,
+                                 **options)
+            self.forward(self.qkv(dtype, Hq=2, Hkv=1, Sq=20, Sk=150, D=64),
+                         self.ON_SIM, causal=True)
+
+    def test_decode(self):
+        for dtype in ["F32", "BF16"]:
+            for chips, T, options in [(1, 1, {}), (4, 1, {}),
+                                      (4, 3, dict(softcap=1.5, scale=0.9)),
+                                      (1, 2, dict(window=(40, 0)))]:
+                tensors = dict(q=self.normal(dtype, 2, 2, T, 128),
+                               k=self.normal(dtype, 2, 1, 200, 128),
+                               v=self.normal(dtype, 2, 1, 200, 128))
+                on_sim = [*self.ON_SIM, "--chips", chips]
+                with self.subTest(dtype=dtype, chips=chips, T=T, **options):
+                    self.decode(tensors, on_sim, **options)
+                    tensors["lengths"] = ("I32", [2], [1 + T, 170])
+                    self.decode(tensors, on_sim, **options)
+
+    def test_seed(self):
+        """No result depends on what the chips do to trip a kernel up."""
+        tensors = dict(q=self.normal("BF16", 1, 8, 1, 128),
+                       k=self.normal("BF16", 1, 2, 600, 128),
+                       v=self.normal("BF16", 1, 2, 600, 128))
+        found = [self.run_op("decode", tensors,
+                             arguments=[*self.ON_SIM, "--chips", 4, "--seed",
+                                        seed, "--threads", threads])
+                 for seed, threads in [(1, 1), (2, 2), (987654321, 4)]]
+        self.assertEqual(found[0], found[1])
+        self.assertEqual(found[0], found[2])
+
+    def test_same_way(self):
+        """tpu goes the way of sim: here with sim's plugin in libtpu's place."""
+        tensors = self.qkv("BF16", Hq=2, Hkv=2, Sq=40, Sk=40, D=64)
+        self.forward(tensors, self.ON_SIM, causal=True)
+        simulated = self.read()
+        plugin = pathlib.Path(cli_case.program).parent / "libpflash_sim.so"
+        done = self.pflash("run", "--op", "forward", "--causal", "--device",
+                           "tpu", "--in", "in.safetensors", "--out",
+                           "out.safetensors", "--json",
+                           environment={"PFLASH_PJRT_PLUGIN": str(plugin)})
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(simulated, self.read())
+        said = json.loads(done.stdout)
+        self.assertEqual((said["device"], said["chips"], said["topology"]),
+                         ("tpu", 1, "v5e:2x2"))
+
+    @unittest.skipIf(pathlib.Path("/dev/accel0").exists() or
+                     pathlib.Path("/dev/vfio/0").exists(), "there is a TPU")
+    def test_no_tpu(self):
+        self.write(self.qkv())
+        done = self.pflash("run", "--op", "forward", "--device", "tpu", "--in",
+                           "in.safetensors", "--out", "out.safetensors")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("this machine has no TPU", done.stderr)
+        self.assertNotIn("out.safetensors", self.files())
+
+    def test_failures(self):
+        """What there is no kernel for, no plugin, a trace that cannot be."""
+        tensors = self.qkv("F16")
+        self.write(tensors)
+        for environment, arguments, message in [
+                ({}, [], "dtype is f16"),
+                ({"PFLASH_SIM_PLUGIN": "/nowhere.so"}, [],
+                 "PFLASH_SIM_PLUGIN is /nowhere.so"),
+                ({"PFLASH_SIM_PLUGIN": "/dev/null"}, [], "cannot load a plugin"),
+                ({"PFLASH_SIM_SEED": "x"}, [], "PFLASH_SIM_SEED is \"x\""),
+                ({}, ["--trace", "/no/where"], "cannot be written")]:
+            done = self.pflash("run", "--op", "forward", "--device", "sim",
+                               "--in", "in.safetensors", "--out",
+                               "out.safetensors", *arguments,
+                               environment=environment)
+            self.assertEqual((done.returncode, done.stdout), (1, ""), message)
+            self.assertIn(message, done.stderr)
+            self.assertNotIn("out.safetensors", self.files())
 
 
 if __name__ == "__main__":
