@@ -1,5 +1,5 @@
-/* The pieces that compiling stands on: digests, packed executables, processes
- * and the cache; with the plugin's process played by shell scripts. */
+/* The pieces that compiling stands on: digests, packed executables, processes;
+ * with the plugin's process played by shell scripts. */
 #include "check.h"
 #include "directory.h"
 #include "failing.h"
@@ -87,7 +87,7 @@ static void test_artifact(void) {
 
 /* Compiles with a script in the compiler's place. */
 static pfl_status compile_with(const char *script, double seconds,
-                               bool *from_cache, pfl_error *error) {
+                               pfl_error *error) {
   char path[600];
   snprintf(path, sizeof path, "%s/compiler", directory);
   put_file(path, script, strlen(script));
@@ -96,8 +96,7 @@ static pfl_status compile_with(const char *script, double seconds,
                                   .module = "module",
                                   .module_size = 6,
                                   .plugin = "/dev/null",
-                                  .seconds = seconds,
-                                  .out_from_cache = from_cache};
+                                  .seconds = seconds};
   pjrt_artifact got;
   pfl_status status = pjrt_compile(&request, &usual, &got, error);
   pjrt_artifact_release(&got);
@@ -122,47 +121,10 @@ static void test_bad_compilers(void) {
   setenv("PFLASH_CACHE", "", 1);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     pfl_error error = {0};
-    bool cached;
-    pfl_status status = compile_with(cases[i].script, 0.3, &cached, &error);
+    pfl_status status = compile_with(cases[i].script, 0.3, &error);
     CHECK(status == cases[i].status && strstr(error.message, cases[i].words),
           "case %zu: %s: %s", i, pfl_status_name(status), error.message);
   }
-}
-
-/* A compiler that answers what lies in a file. */
-static void test_cache(void) {
-  char answer[600], cache[600], script[700];
-  base_text packed = {0};
-  snprintf(answer, sizeof answer, "%s/answer", directory);
-  snprintf(cache, sizeof cache, "%s/cache/deep", directory);
-  snprintf(script, sizeof script, "#!/bin/sh\nexec cat %s\n", answer);
-  CHECK_NEED(!pjrt_artifact_pack(&sample, NULL, &packed, NULL));
-  put_file(answer, packed.bytes, packed.length);
-  setenv("PFLASH_CACHE", cache, 1);
-  bool cached = true;
-  pfl_error error = {0};
-  CHECK(!compile_with(script, 5, &cached, &error) && !cached, "first: %s",
-        error.message);
-  CHECK(!compile_with("#!/bin/sh\nexit 1\n", 5, &cached, &error) && cached,
-        "second: %s", error.message);
-  /* every entry corrupt: compiled and kept again */
-  char entry[1200] = "";
-  DIR *opened = opendir(cache);
-  CHECK_NEED(opened);
-  for (struct dirent *file; (file = readdir(opened));)
-    if (file->d_name[0] != '.')
-      snprintf(entry, sizeof entry, "%s/%s", cache, file->d_name);
-  closedir(opened);
-  put_file(entry, "PFLASH1\nrubbish", 15);
-  CHECK(!compile_with(script, 5, &cached, &error) && !cached, "corrupt");
-  CHECK(!compile_with(script, 5, &cached, &error) && cached, "mended");
-  CHECK_NEED(!unlink(entry) && !rmdir(cache));
-  /* a place that cannot be written to */
-  setenv("PFLASH_CACHE", "/dev/null/cache", 1);
-  CHECK(!compile_with(script, 5, &cached, &error) && !cached, "unwritable");
-  snprintf(cache, sizeof cache, "%s/cache", directory);
-  CHECK_NEED(!rmdir(cache) && !unlink(answer));
-  base_text_release(&packed);
 }
 
 static void test_no_plugin(void) {
@@ -185,8 +147,8 @@ static void test_no_plugin(void) {
 
 int main(void) {
   directory_make();
-  int failed = CHECK_RUN(test_sha256, test_artifact, test_bad_compilers,
-                         test_cache, test_no_plugin);
+  int failed =
+      CHECK_RUN(test_sha256, test_artifact, test_bad_compilers, test_no_plugin);
   directory_remove();
   return failed;
 }

@@ -76,6 +76,29 @@ static const char *only_entry(void) {
   return path;
 }
 
+/* Where it is when nobody says: with XDG_CACHE_HOME, with HOME, with neither.
+ */
+static void test_places(void) {
+  static const char *const folders[] = {"/.cache/pallas-flash", "/.cache",
+                                        "/pallas-flash"};
+  char *home = strdup(getenv("HOME") ? getenv("HOME") : "/");
+  char path[400];
+  CHECK_NEED(home && !unsetenv("PFLASH_CACHE") && !unsetenv("HOME") &&
+             !unsetenv("XDG_CACHE_HOME"));
+  CHECK(!is_known(module_number(1)) && !is_known(module_number(1)), "nowhere");
+  CHECK_NEED(!setenv("HOME", directory, 1));
+  CHECK(!is_known(module_number(1)) && is_known(module_number(1)), "HOME");
+  CHECK_NEED(!setenv("XDG_CACHE_HOME", directory, 1));
+  CHECK(!is_known(module_number(1)) && is_known(module_number(1)),
+        "XDG_CACHE_HOME");
+  for (int i = 0; i < 3; i++) {
+    snprintf(path, sizeof path, "%s%s", directory, folders[i]);
+    CHECK(folder_remove(path) == (i != 1), "%s", path);
+  }
+  CHECK_NEED(!unsetenv("XDG_CACHE_HOME") && !setenv("HOME", home, 1));
+  free(home);
+}
+
 /* ---- The key ------------------------------------------------------------- */
 
 static void copy_file(const char *from, const char *to, bool other_build) {
@@ -345,9 +368,9 @@ static void test_no_memory(void) {
 int main(void) {
   fake_find();
   directory_make();
-  int failed =
-      CHECK_RUN(test_key, test_processes, test_damage, test_no_file,
-                test_strangers, test_unwritable, test_full, test_no_memory);
+  int failed = CHECK_RUN(test_places, test_key, test_processes, test_damage,
+                         test_no_file, test_strangers, test_unwritable,
+                         test_full, test_no_memory);
   directory_remove();
   return failed;
 }
