@@ -174,7 +174,8 @@ class Texts(CompileCase):
         for line, message in [
                 ("--tile blok_q=256", "blok_q"),
                 ("--tile block_q=7", "block_q"),
-                ("--tile block_q=4611686018427387904", "block_q")]:
+                ("--tile block_q=4611686018427387904", "block_q"),
+                ("--tile unroll=65536", "unroll")]:
             for emit in ["mosaic", "stablehlo", "executable", "listing"]:
                 self.refused(message, *line.split(), "--emit", emit, "--out",
                              "out")
@@ -294,6 +295,32 @@ class Compiler(CompileCase):
     def test_no_plugin(self):
         """With the real pflash-compiler: a file that is no library."""
         self.refused_all("libtpu.so", PFLASH_COMPILER="")
+
+    def test_plugins(self):
+        """The real pflash-compiler, and plugins that are too old, too new, die,
+        hang or refuse (fake_plugin.h)."""
+        plugin = pathlib.Path(cli_case.program).parent / "tests/fake_plugin.so"
+
+        def with_orders(orders):
+            return {"PFLASH_COMPILER": "", "PFLASH_LIBTPU": str(plugin),
+                    "FAKE_PLUGIN": orders}
+
+        for orders, message in [
+                ("minor=12", r"0\.12\b"), ("major=2", r"2\.\d+"),
+                ("no_table=1", "no table"), ("table_bytes=40", "40 bytes"),
+                ("missing=TopologyDescription_Create",
+                 "has no PJRT_TopologyDescription_Create"),
+                ("fail_at=1", "PJRT_Plugin_Initialize"),
+                ("", "no topology v5e:2x2"),
+                ("dies_in=Plugin_Initialize dies_of=6", "died of signal 6"),
+                ("dies_in=TopologyDescription_Create dies_of=11",
+                 "died of signal 11"),
+                ("dies_in=Plugin_Initialize dies_of=-2",
+                 r"\(exit code 7\)")]:
+            with self.subTest(orders):
+                self.refused_all(message, **with_orders(orders))
+        self.refused_all("no answer within 0.5 s", "--timeout", "0.5",
+                         **with_orders("dies_in=Plugin_Initialize dies_of=-1"))
 
 
 if __name__ == "__main__":

@@ -24,15 +24,20 @@ static pfl_status check_problem(const attention_problem *p, pfl_error *error) {
   return PFL_STATUS_OK;
 }
 
+/* Bodies in a row. */
+enum { UNROLL_MOST = 64 };
+
 static pfl_status check_tiles(const forward_plan *plan, pfl_error *error) {
   if (plan->block_q < LANES || plan->block_q % LANES || plan->block_k < LANES ||
       plan->block_k % LANES)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "block_q is %lld, block_k %lld: each must be a multiple of %d",
               (long long)plan->block_q, (long long)plan->block_k, LANES);
-  if (plan->unroll < 1 || plan->unroll & (plan->unroll - 1))
-    PFL_RAISE(error, INVALID_ARGUMENT, "unroll is %lld: must be a power of two",
-              (long long)plan->unroll);
+  if (plan->unroll < 1 || plan->unroll & (plan->unroll - 1) ||
+      plan->unroll > UNROLL_MOST)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "unroll is %lld: must be a power of two, at most %d",
+              (long long)plan->unroll, UNROLL_MOST);
   if (plan->tile < LANES || plan->tile % LANES || plan->block_q % plan->tile)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "tile is %lld: must be a multiple of %d that divides block_q",

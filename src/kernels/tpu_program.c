@@ -59,6 +59,8 @@ pfl_status kernels_target_find(const char *target,
 /* ---- Programs -------------------------------------------------------------
  */
 
+enum { TILE_MOST = 1 << 16 };
+
 static const struct {
   const char *word;
   kernels_writer *write;
@@ -67,6 +69,17 @@ static const struct {
     [KERNELS_BACKWARD] = {"backward", NULL},
     [KERNELS_DECODE] = {"decode", kernels_decode_write},
 };
+
+/* More is a mistake, and would take for ever to write out. */
+static pfl_status check_tile_sizes(const kernels_request *request,
+                                   pfl_error *error) {
+  for (int i = 0; i < request->tile_count; i++)
+    if (request->tiles[i].value < 1 || request->tiles[i].value > TILE_MOST)
+      PFL_RAISE(error, INVALID_ARGUMENT, "%s is %lld: must be 1 to %d",
+                request->tiles[i].name, (long long)request->tiles[i].value,
+                TILE_MOST);
+  return PFL_STATUS_OK;
+}
 
 static pfl_status check_tiles(const kernels_request *request,
                               const kernels_program *program,
@@ -93,6 +106,7 @@ pfl_status kernels_write(const kernels_request *request,
   if (out_program->chips < 1 || out_program->chips > chips)
     PFL_RAISE(error, INVALID_ARGUMENT, "chips is %d: %s has 1 to %d",
               request->chips, request->target, chips);
+  PFL_TRY(check_tile_sizes(request, error));
   if (!writers[request->op].write)
     PFL_RAISE(error, UNIMPLEMENTED, "there is no TPU kernel for %s yet",
               writers[request->op].word);
