@@ -57,8 +57,7 @@ void *sim_push_(sim_build *b, void *list, int32_t count, size_t size);
 #define sim_push(b, list, count) \
   ((list) = sim_push_((b), (list), (count)++, sizeof *(list)))
 
-/* ---- Values ---------------------------------------------------------------
- */
+/* ---- Values -------------------------------------------------------------- */
 
 /* Where an operand is. */
 sim_slot sim_use(sim_build *b, const mo_value *value);
@@ -79,8 +78,7 @@ sim_slot sim_new_view(sim_build *b);
 /* Counts a use of what is no operand. */
 void sim_touch(sim_build *b, sim_slot slot);
 
-/* ---- Instructions ---------------------------------------------------------
- */
+/* ---- Instructions -------------------------------------------------------- */
 
 /* Adds an instruction of op (NULL: of none) with a copy of `data`; its number.
  */
@@ -104,8 +102,7 @@ pfl_status sim_bind_region(sim_build *b, const mo_region *region);
 /* A splat's elements into a vector (elements.c). */
 void sim_bind_fill(sim_build *b, const mo_op *op, sim_slot to, sim_slot from);
 
-/* ---- Mistakes -------------------------------------------------------------
- */
+/* ---- Mistakes ------------------------------------------------------------ */
 
 /* UNIMPLEMENTED: names op and place, and says what of it is not known. */
 __attribute__((format(printf, 3, 4))) pfl_status sim_unknown(sim_build *b,
@@ -113,8 +110,7 @@ __attribute__((format(printf, 3, 4))) pfl_status sim_unknown(sim_build *b,
                                                              const char *format,
                                                              ...);
 
-/* ---- Who knows the ops ----------------------------------------------------
- */
+/* ---- Who knows the ops --------------------------------------------------- */
 
 sim_bind_fn sim_bind_elementwise; /* op_elements.c */
 sim_bind_fn sim_bind_constant;

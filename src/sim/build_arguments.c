@@ -5,8 +5,7 @@
 #include "base/memory.h"
 #include "sim/build.h"
 
-/* ---- Memories --------------------------------------------------------------
- */
+/* ---- Memories ------------------------------------------------------------ */
 
 static int64_t round_power(int64_t size, int64_t most) {
   int64_t power = 1;
@@ -89,8 +88,7 @@ pfl_status sim_add_memory(sim_build *b, const mo_type *type, const char *name,
   return PFL_STATUS_OK;
 }
 
-/* ---- Tensors ---------------------------------------------------------------
- */
+/* ---- Tensors ------------------------------------------------------------- */
 
 typedef struct argument {
   const mo_value *value;
@@ -171,8 +169,7 @@ static pfl_status check_tensor(sim_build *b, const argument *x, bool window) {
   return status;
 }
 
-/* ---- Arguments
- * --------------------------------------------------------------- */
+/* ---- Arguments ----------------------------------------------------------- */
 
 static void add_whole(sim_build *b, const mo_value *value, int32_t memory) {
   sim_slot view = sim_define(b, value);

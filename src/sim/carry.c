@@ -14,8 +14,7 @@ static uint64_t draw(sim_carrier *carrier) {
   return z ^ z >> 31;
 }
 
-/* ---- Departing, arriving
- * ------------------------------------------------------- */
+/* ---- Departing, arriving ------------------------------------------------- */
 
 /* Reads the source; the bytes wait in between if they do not arrive at once. */
 static pfl_status depart(sim_carrier *carrier, sim_dma *dma, bool stage,
@@ -70,8 +69,7 @@ static pfl_status deliver(sim_carrier *carrier, const sim_message *message,
   return PFL_STATUS_OK;
 }
 
-/* ---- Messages
- * -------------------------------------------------------------------- */
+/* ---- Messages ------------------------------------------------------------ */
 
 /* The receiver's books are told at once of what is to come. */
 static bool announce(sim_carrier *carrier, const sim_message *message) {
@@ -147,8 +145,7 @@ static pfl_status deliver_one(sim_carrier *carrier, pfl_error *error) {
   return take(carrier, at, error);
 }
 
-/* ---- Who goes on
- * ------------------------------------------------------------------ */
+/* ---- Who goes on --------------------------------------------------------- */
 
 /* What a receiver is sure of, the sender may come to know through it. */
 static void spread_knowledge(sim_carrier *carrier) {

@@ -8,6 +8,7 @@
 #include "sim/dma.h"
 #include "sim/race.h"
 #include "sim/setup.h"
+#include "sim/window.h"
 
 static void *take(sim_chip *chip, int64_t count, size_t size) {
   return mo_arena_array(&chip->arena, (size_t)count, size);
@@ -155,8 +156,7 @@ void sim_chip_take_down(sim_chip *chip) {
   mo_arena_release(&chip->arena);
 }
 
-/* ---- Running
- * ------------------------------------------------------------------ */
+/* ---- Running ------------------------------------------------------------- */
 
 void sim_chip_run(sim_chip *chip) {
   if (chip->state != SIM_RUNNING) return;

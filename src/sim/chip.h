@@ -21,7 +21,7 @@ typedef struct sim_clock {
   uint32_t epoch[SIM_CHIPS_MAX];
 } sim_clock;
 
-/* ---- Memory ------------------------------------------------------------- */
+/* ---- Memory -------------------------------------------------------------- */
 
 /* An access of a DMA to a memory, until the chip that owns the memory knows
  * that it is over. */
@@ -61,7 +61,7 @@ typedef struct sim_semaphore {
   int memory, index;   /* the memory that it is of, and where in it */
 } sim_semaphore;
 
-/* ---- The chip ----------------------------------------------------------- */
+/* ---- The chip ------------------------------------------------------------ */
 
 typedef enum sim_state {
   SIM_RUNNING,
@@ -86,12 +86,7 @@ enum {
   SIM_OUTBOX_MAX = 1024
 };
 
-/* Where a window is. */
-typedef struct sim_window_state {
-  int64_t block[SIM_RANK_MAX]; /* its first element */
-  int buffer;                  /* in use: 0 or 1 */
-  bool filled;
-} sim_window_state;
+typedef struct sim_window_state sim_window_state; /* window.h */
 
 enum { SIM_BLOCKS = 7 };
 
@@ -158,8 +153,7 @@ static inline void sim_set_taint(sim_chip *chip, sim_slot slot,
 /* Whether a vector operand moves on with the result. */
 static inline int sim_step(sim_slot slot) { return slot.kind == SIM_VECTOR; }
 
-/* ---- Hazards (hazard.c) ---------------------------------------------------
- */
+/* ---- Hazards (hazard.c) -------------------------------------------------- */
 
 /* Notes a hazard at the op of `site` (-1: none). */
 __attribute__((format(printf, 4, 5))) void sim_hazard_add(sim_chip *chip,

@@ -6,8 +6,7 @@
 #include "base/memory.h"
 #include "sim/build.h"
 
-/* ---- The kernel's own lists, copied
- * -------------------------------------------- */
+/* ---- The kernel's own lists, copied -------------------------------------- */
 
 static void copy_tensors(mo_arena *arena, const sim_tensor **list, int count) {
   sim_tensor *copy = mo_arena_array(arena, (size_t)count, sizeof *copy);
@@ -64,8 +63,7 @@ static pfl_status check_kernel(const sim_kernel *k, pfl_error *error) {
   return PFL_STATUS_OK;
 }
 
-/* ---- Finding the kernel
- * ---------------------------------------------------------- */
+/* ---- Finding the kernel -------------------------------------------------- */
 
 /* Whether a window of some function is mapped by this one. */
 static bool is_map(const mo_module *module, const char *symbol) {
@@ -119,8 +117,7 @@ static pfl_status read_grid(sim_build *b) {
   return PFL_STATUS_OK;
 }
 
-/* ---- Making
- * ---------------------------------------------------------------------- */
+/* ---- Making -------------------------------------------------------------- */
 
 static pfl_status build(sim_build *b) {
   sim_program *p = b->program;

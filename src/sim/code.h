@@ -58,7 +58,7 @@ typedef struct sim_scalar {
       taint; /* 0, or the site + 1 that read it where nothing was written */
 } sim_scalar;
 
-/* ---- Memory ------------------------------------------------------------- */
+/* ---- Memory -------------------------------------------------------------- */
 
 typedef enum sim_origin {
   SIM_FROM_OPERAND, /* the caller's bytes */

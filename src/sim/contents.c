@@ -4,8 +4,7 @@
 
 #include "base/memory.h"
 
-/* ---- Bits ------------------------------------------------------------------
- */
+/* ---- Bits ---------------------------------------------------------------- */
 
 /* Of word w, those that stand for bytes of [first, end). */
 static uint64_t mask_of(int64_t w, int64_t first, int64_t end) {
@@ -37,8 +36,7 @@ void sim_bits_put(uint64_t *bits, int64_t first, int64_t end, bool value) {
   }
 }
 
-/* ---- Memories ---------------------------------------------------------------
- */
+/* ---- Memories ------------------------------------------------------------ */
 
 void sim_memory_forget(sim_chip *chip, sim_memory *memory) {
   if (!memory->written) return;

@@ -88,6 +88,15 @@ static bool start_local(sim_chip *chip, const sim_inst *inst, sim_dma *dma) {
   return true;
 }
 
+/* Until a chip is known to have begun, its memory may be that of the kernel
+ * before. */
+void sim_check_begun(sim_chip *chip, int32_t site, int target) {
+  if (target != chip->number && !chip->clock.epoch[target])
+    sim_hazard_add(chip, SIM_HAZARD_RACE, site,
+                   "to chip %d, which may not have begun: there was no barrier",
+                   target);
+}
+
 static bool start_remote(sim_chip *chip, const sim_inst *inst, sim_dma *dma) {
   if (chip->outbox_count == SIM_OUTBOX_MAX ||
       !sim_semaphore_announce(chip, &chip->semaphores[dma->sent], dma->bytes,
@@ -95,6 +104,7 @@ static bool start_remote(sim_chip *chip, const sim_inst *inst, sim_dma *dma) {
     sim_hazard_stop(chip, SIM_HAZARD_CAPACITY, inst, "too many messages");
     return false;
   }
+  sim_check_begun(chip, inst->site, dma->to_chip);
   sim_claim_add(chip, dma, false);
   chip->outbox[chip->outbox_count++] = (sim_message){.target = dma->to_chip,
                                                      .semaphore = dma->received,

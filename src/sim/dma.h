@@ -31,6 +31,8 @@ struct sim_dma {
 bool sim_dma_start(sim_chip *chip, const sim_inst *inst, const sim_view *from,
                    const sim_view *to, int32_t sent, int32_t received,
                    int target);
+/* Something is sent to a chip that may not have begun. */
+void sim_check_begun(sim_chip *chip, int32_t site, int target);
 /* Moves the bytes of a local one, and counts them. */
 void sim_dma_run(sim_chip *chip, sim_dma *dma);
 /* The chip is sure that it is over: its claims on the chip's memory end. */

@@ -25,7 +25,7 @@ typedef int16_t __attribute__((may_alias)) lane_i16;
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* ---- Mathematics ---------------------------------------------------------
+/* ---- Mathematics ------------------------------------------------------------
  * Straight-line, so that the loops become vectors. */
 
 /* Adding this rounds to a whole number, which then stands in the low bits. */

@@ -147,8 +147,7 @@ static const sim_inst *run_store(sim_chip *chip, const sim_inst *inst) {
   return inst + 1;
 }
 
-/* ---- Scalars
- * ----------------------------------------------------------------- */
+/* ---- Scalars ------------------------------------------------------------- */
 
 static const sim_inst *run_get(sim_chip *chip, const sim_inst *inst) {
   const access *x = inst->data;
@@ -184,8 +183,7 @@ static const sim_inst *run_set(sim_chip *chip, const sim_inst *inst) {
   return inst + 1;
 }
 
-/* ---- Binding
- * ------------------------------------------------------------------ */
+/* ---- Binding ------------------------------------------------------------- */
 
 static pfl_status bind_indices(sim_build *b, const mo_op *op, access *x) {
   mo_group indices = mo_op_group(op, "indices");

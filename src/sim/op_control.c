@@ -101,8 +101,7 @@ static void define_all(sim_build *b, int count, mo_value *const *values,
   for (int i = 0; i < count; i++) out[i] = sim_define(b, values[i]);
 }
 
-/* ---- Jumps
- * --------------------------------------------------------------------- */
+/* ---- Jumps --------------------------------------------------------------- */
 
 static const sim_inst *run_jump(sim_chip *chip, const sim_inst *inst) {
   (void)chip;
@@ -235,8 +234,7 @@ static pfl_status bind_while(sim_build *b, const mo_op *op) {
   return PFL_STATUS_OK;
 }
 
-/* ---- Scopes
- * -------------------------------------------------------------------------- */
+/* ---- Scopes -------------------------------------------------------------- */
 
 typedef struct scope {
   int32_t first, end; /* memories */
@@ -263,8 +261,7 @@ static pfl_status bind_scope(sim_build *b, const mo_op *op) {
   return PFL_STATUS_OK;
 }
 
-/* ---- Questions
- * ------------------------------------------------------------------------ */
+/* ---- Questions ----------------------------------------------------------- */
 
 static const sim_inst *run_device(sim_chip *chip, const sim_inst *inst) {
   const sim_slot *out = inst->data;

@@ -3,8 +3,7 @@
 #include "sim/dma.h"
 #include "sim/taint.h"
 
-/* ---- Places
- * -------------------------------------------------------------------- */
+/* ---- Places -------------------------------------------------------------- */
 
 static int32_t semaphore_of(const sim_chip *chip, sim_slot slot) {
   const sim_view *view = &chip->views[slot.index];
@@ -30,8 +29,7 @@ static int target_of(sim_chip *chip, const sim_inst *inst, sim_slot device) {
   return (int)target;
 }
 
-/* ---- Starting
- * ------------------------------------------------------------------- */
+/* ---- Starting ------------------------------------------------------------ */
 
 typedef struct start {
   sim_slot from, to, sent, received, device;
@@ -94,8 +92,7 @@ static pfl_status bind_start(sim_build *b, const mo_op *op) {
   return PFL_STATUS_OK;
 }
 
-/* ---- Waiting
- * --------------------------------------------------------------------- */
+/* ---- Waiting ------------------------------------------------------------- */
 
 static const sim_inst *run_wait_dma(sim_chip *chip, const sim_inst *inst) {
   const start *x = inst->data;
@@ -133,6 +130,8 @@ static const sim_inst *run_signal(sim_chip *chip, const sim_inst *inst) {
   if (amount < 0)
     return sim_hazard_stop(chip, SIM_HAZARD_SEMAPHORE, inst, "a signal of %lld",
                            (long long)amount);
+  if (chip->semaphores[number].memory != chip->program->barrier)
+    sim_check_begun(chip, inst->site, target);
   bool room = true;
   if (target == chip->number) {
     sim_semaphore *semaphore = &chip->semaphores[number];

@@ -47,8 +47,7 @@ static void settle(sim_chip *chip, sim_slot out) {
   }
 }
 
-/* ---- One operand -----------------------------------------------------------
- */
+/* ---- One operand --------------------------------------------------------- */
 
 static const sim_inst *run_chain(sim_chip *chip, const sim_inst *inst) {
   const chain *x = inst->data;
@@ -73,8 +72,7 @@ static const sim_inst *run_chain(sim_chip *chip, const sim_inst *inst) {
   return inst + 1;
 }
 
-/* ---- Two operands ----------------------------------------------------------
- */
+/* ---- Two operands -------------------------------------------------------- */
 
 static int steps_of(sim_slot a, sim_slot b) {
   return (sim_step(a) ? SIM_STEP_A : 0) | (sim_step(b) ? SIM_STEP_B : 0);
@@ -207,8 +205,7 @@ static const sim_inst *run_integers(sim_chip *chip, const sim_inst *inst) {
   return inst + 1;
 }
 
-/* ---- Selection -------------------------------------------------------------
- */
+/* ---- Selection ----------------------------------------------------------- */
 
 static void taint_selection(sim_chip *chip, const selection *x) {
   uint32_t mask = sim_taint(chip, x->mask), a = sim_taint(chip, x->a),
@@ -263,8 +260,7 @@ static const sim_inst *run_choice(sim_chip *chip, const sim_inst *inst) {
   return inst + 1;
 }
 
-/* ---- Fill -------------------------------------------------------------------
- */
+/* ---- Fill ---------------------------------------------------------------- */
 
 typedef struct fill {
   sim_slot out, in;
@@ -288,8 +284,7 @@ void sim_bind_fill(sim_build *b, const mo_op *op, sim_slot to, sim_slot from) {
   sim_emit(b, op, run_fill, &x);
 }
 
-/* ---- Binding ----------------------------------------------------------------
- */
+/* ---- Binding ------------------------------------------------------------- */
 
 static bool is_integer(int element) {
   return mo_element_family((mo_element)element) == MO_FAMILY_INTEGER;
@@ -501,8 +496,7 @@ static pfl_status bind_selection(sim_build *b, const mo_op *op) {
   return PFL_STATUS_OK;
 }
 
-/* ---- Casts ------------------------------------------------------------------
- */
+/* ---- Casts --------------------------------------------------------------- */
 
 static bool rounds_to_nearest(const mo_op *op) {
   int length;
@@ -573,8 +567,7 @@ pfl_status sim_bind_elementwise(sim_build *b, const mo_op *op) {
   return bind_binary(b, op);
 }
 
-/* ---- Constants
- * --------------------------------------------------------------- */
+/* ---- Constants ----------------------------------------------------------- */
 
 pfl_status sim_bind_constant(sim_build *b, const mo_op *op) {
   const mo_attr *value = mo_op_get(op, "value");

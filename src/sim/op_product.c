@@ -34,8 +34,7 @@ typedef struct product {
   int64_t a_at, b_at, panels_at, c_at; /* in the scratch, in floats */
 } product;
 
-/* ---- Running ----------------------------------------------------------------
- */
+/* ---- Running ------------------------------------------------------------- */
 
 /* The operand as f32: where it is, or in scratch. */
 static const float *widened(sim_chip *chip, const side *x, float *scratch) {
@@ -179,8 +178,7 @@ static void taint_product(sim_chip *chip, const product *x) {
   chip->taints[x->out.index] = lhs ? lhs : rhs;
 }
 
-/* ---- Binding ----------------------------------------------------------------
- */
+/* ---- Binding ------------------------------------------------------------- */
 
 static bool set_widening(side *x, bool exact) {
   const sim_lanes *l = sim_lanes_best();

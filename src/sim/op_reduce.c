@@ -132,8 +132,7 @@ static pfl_status bind_reduction(sim_build *b, const mo_op *op) {
   return PFL_STATUS_OK;
 }
 
-/* ---- Where the largest is -------------------------------------------------
- */
+/* ---- Where the largest is ------------------------------------------------ */
 
 typedef struct search {
   sim_slot out, in;

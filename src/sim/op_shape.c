@@ -189,8 +189,7 @@ static pfl_status bind_repeat(sim_build *b, const mo_op *op) {
   return bind_parts(b, op, (int)times, (mo_value *const *)parts);
 }
 
-/* ---- Rotation ---------------------------------------------------------------
- */
+/* ---- Rotation ------------------------------------------------------------ */
 
 typedef struct rotation {
   sim_slot out, in, amount;
@@ -334,8 +333,7 @@ static pfl_status bind_bitcast(sim_build *b, const mo_op *op) {
   return PFL_STATUS_OK;
 }
 
-/* ---- Gather, extraction
- * ------------------------------------------------------ */
+/* ---- Gather, extraction -------------------------------------------------- */
 
 typedef struct gather {
   sim_slot out, in, indices;

@@ -79,8 +79,7 @@ static pfl_status bind_slice(sim_build *b, const mo_op *op) {
   return PFL_STATUS_OK;
 }
 
-/* ---- Other looks
- * -------------------------------------------------------------- */
+/* ---- Other looks --------------------------------------------------------- */
 
 typedef struct look {
   sim_slot out, in;
@@ -198,8 +197,7 @@ static pfl_status bind_look(sim_build *b, const mo_op *op) {
   return PFL_STATUS_OK;
 }
 
-/* ---- Memory of a scope
- * --------------------------------------------------------- */
+/* ---- Memory of a scope --------------------------------------------------- */
 
 typedef struct allocation {
   sim_slot out;

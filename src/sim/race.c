@@ -33,8 +33,7 @@ static const char *dma_text(const sim_chip *chip, const sim_dma *dma,
   return text;
 }
 
-/* ---- The past
- * ------------------------------------------------------------------ */
+/* ---- The past ------------------------------------------------------------ */
 
 static void remember(sim_chip *chip, const sim_view *view, bool writes,
                      int32_t site) {
@@ -72,8 +71,7 @@ void sim_claim_past(sim_chip *chip, const sim_dma *dma) {
   }
 }
 
-/* ---- The present
- * --------------------------------------------------------------- */
+/* ---- The present --------------------------------------------------------- */
 
 static void early(sim_chip *chip, const sim_inst *inst, const sim_claim *claim,
                   bool writes) {
@@ -97,8 +95,7 @@ void sim_access(sim_chip *chip, const sim_inst *inst, const sim_view *view,
   if (view->memory->history) remember(chip, view, writes, inst->site);
 }
 
-/* ---- Claims
- * --------------------------------------------------------------------- */
+/* ---- Claims -------------------------------------------------------------- */
 
 static void meet(sim_chip *chip, const sim_dma *dma, const sim_claim *other,
                  bool writes) {

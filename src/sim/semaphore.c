@@ -96,8 +96,7 @@ static void settle(sim_chip *chip, sim_semaphore *semaphore) {
   drop_known(chip, semaphore);
 }
 
-/* ---- Waiting
- * -------------------------------------------------------------------- */
+/* ---- Waiting ------------------------------------------------------------- */
 
 static sim_dma *pending_for(const sim_chip *chip, int32_t semaphore) {
   for (sim_dma *dma = chip->pending; dma; dma = dma->next)
@@ -135,8 +134,7 @@ int64_t sim_semaphore_read(sim_chip *chip, int32_t number) {
   return semaphore->value;
 }
 
-/* ---- The end
- * --------------------------------------------------------------------- */
+/* ---- The end ------------------------------------------------------------- */
 
 static void forget(sim_chip *chip, sim_semaphore *semaphore) {
   while (semaphore->signals) {

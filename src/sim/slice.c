@@ -21,8 +21,7 @@ struct sim_slice {
 enum { DEFAULT_VMEM = 16 << 20, SMEM = 1 << 20 };
 #define DEFAULT_STEPS ((int64_t)1 << 40)
 
-/* ---- Slices
- * ------------------------------------------------------------------- */
+/* ---- Slices -------------------------------------------------------------- */
 
 static pfl_status check_options(const sim_options *options, pfl_error *error) {
   if (options->chips < 0 || options->chips > SIM_CHIPS_MAX)
@@ -67,8 +66,7 @@ void sim_slice_set(sim_slice *slice, const sim_options *options) {
   if (!slice->options.step_limit) slice->options.step_limit = DEFAULT_STEPS;
 }
 
-/* ---- A run
- * -------------------------------------------------------------------- */
+/* ---- A run --------------------------------------------------------------- */
 
 static pfl_status set_up(sim_slice *slice, const sim_program *program,
                          const sim_run *run, pfl_error *error) {
@@ -134,8 +132,7 @@ static pfl_status run_all(sim_slice *slice, int chips, pfl_error *error) {
   return status;
 }
 
-/* ---- Reports
- * ------------------------------------------------------------------ */
+/* ---- Reports ------------------------------------------------------------- */
 
 static void add_statistics(sim_statistics *to, const sim_statistics *from) {
   to->steps += from->steps;

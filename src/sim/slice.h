@@ -28,7 +28,7 @@
 
 #define SIM_CHIPS_MAX 4
 
-/* ---- Programs ----------------------------------------------------------- */
+/* ---- Programs ------------------------------------------------------------ */
 
 /* An array of HBM: row-major, the last dimension innermost, without padding. An
  * i1 or an i4 takes a byte. */
@@ -74,7 +74,7 @@ PFL_NODISCARD pfl_status sim_program_create(const sim_kernel *kernel,
                                             pfl_error *error);
 void sim_program_destroy(sim_program *program);
 
-/* ---- Hazards ------------------------------------------------------------ */
+/* ---- Hazards ------------------------------------------------------------- */
 
 /* X(NAME, name, what it is) */
 #define SIM_HAZARD_LIST(X)                                                    \
@@ -143,7 +143,7 @@ typedef struct sim_report {
   sim_hazard hazards[SIM_HAZARDS_MAX];
 } sim_report;
 
-/* ---- Runs --------------------------------------------------------------- */
+/* ---- Runs ---------------------------------------------------------------- */
 
 /* What a trace is told: a span on one of a chip's tracks. The times are a rough
  * model's (docs/simulator.md), the order and the overlap those of the run. */

@@ -68,8 +68,7 @@ sim_copy sim_view_copy(const sim_view *view, bool loads) {
   return copy;
 }
 
-/* ---- Runs ------------------------------------------------------------------
- */
+/* ---- Runs ---------------------------------------------------------------- */
 
 void sim_runs_begin(sim_runs *runs, const sim_view *view) {
   int rank = 0;
@@ -112,8 +111,7 @@ void sim_view_span(const sim_view *view, int64_t *out_first, int64_t *out_end) {
     *out_end += (runs.sizes[i] - 1) * runs.strides[i];
 }
 
-/* ---- Overlap ---------------------------------------------------------------
- */
+/* ---- Overlap ------------------------------------------------------------- */
 
 /* Whether dimensions dim.. of the runs, from `offset`, meet [first, end). */
 static bool meets(const sim_runs *x, int dim, int64_t offset, int64_t first,
