@@ -175,26 +175,28 @@ static bool wake(sim_carrier *carrier) {
   return any;
 }
 
-/* Everybody who waits, in one line. */
+/* "chip 0 for 2 of scratch 3 (it has 1) at decode.c:12" */
+static size_t say_wait(const sim_chip *chip, char *text, size_t size) {
+  char name[SIM_SEMAPHORE_NAME], place[SIM_PLACE_SIZE];
+  if (chip->state != SIM_WAITING)
+    return (size_t)snprintf(text, size, "chip %d is at its end", chip->number);
+  sim_place(chip->program, chip->pc->site, place);
+  const char *at = strstr(place, " at ");
+  return (size_t)snprintf(text, size, "chip %d for %lld of %s (it has %lld)%s",
+                          chip->number, (long long)chip->waits_amount,
+                          sim_semaphore_name(chip, chip->waits_for, name),
+                          (long long)chip->semaphores[chip->waits_for].value,
+                          at ? at : "");
+}
+
+/* Everybody who waits, in one line, at each of them. */
 static void report_deadlock(sim_carrier *carrier) {
-  char all[SIM_HAZARD_TEXT] = "";
-  size_t length = 0;
-  for (int i = 0; i < carrier->count; i++) {
-    sim_chip *chip = &carrier->chips[i];
-    char name[SIM_SEMAPHORE_NAME], place[SIM_PLACE_SIZE];
-    if (chip->state == SIM_WAITING)
-      length += (size_t)snprintf(
-          all + length, sizeof all - length,
-          "%schip %d waits for %lld of %s, which has %lld, at %s",
-          length ? "; " : "", i, (long long)chip->waits_amount,
-          sim_semaphore_name(chip, chip->waits_for, name),
-          (long long)chip->semaphores[chip->waits_for].value,
-          sim_place(chip->program, chip->pc->site, place));
-    else
-      length +=
-          (size_t)snprintf(all + length, sizeof all - length,
-                           "%schip %d is at its end", length ? "; " : "", i);
-    if (length >= sizeof all) break;
+  char all[SIM_HAZARD_TEXT] = "all wait: ";
+  size_t length = strlen(all);
+  for (int i = 0; i < carrier->count && length < sizeof all; i++) {
+    if (i) length += (size_t)snprintf(all + length, sizeof all - length, "; ");
+    if (length < sizeof all)
+      length += say_wait(&carrier->chips[i], all + length, sizeof all - length);
   }
   for (int i = 0; i < carrier->count; i++) {
     sim_chip *chip = &carrier->chips[i];
