@@ -14,12 +14,15 @@ static void *take(sim_chip *chip, int64_t count, size_t size) {
   return mo_arena_array(&chip->arena, (size_t)count, size);
 }
 
-/* What is large and need not be zero. */
-static void *take_block(sim_chip *chip, int block, int64_t bytes) {
-  void *memory = base_allocate(&chip->arena.allocator, (size_t)bytes);
-  chip->blocks[block] = memory;
-  if (!memory) chip->arena.failed = true;
-  return memory;
+/* What is large and need not be zero: the last run's, if that is enough. */
+static void *take_block(sim_chip *chip, int number, int64_t bytes) {
+  sim_block *block = &chip->blocks[number];
+  if (block->memory && block->bytes >= bytes) return block->memory;
+  base_release(&chip->arena.allocator, block->memory);
+  block->memory = base_allocate(&chip->arena.allocator, (size_t)bytes);
+  block->bytes = block->memory ? bytes : 0;
+  if (!block->memory) chip->arena.failed = true;
+  return block->memory;
 }
 
 static void take_values(sim_chip *chip) {
@@ -74,14 +77,6 @@ static void take_queues(sim_chip *chip) {
   chip->signals =
       take_block(chip, 6, SIM_SIGNALS_MAX * (int64_t)sizeof(sim_signal));
   if (chip->arena.failed) return;
-  for (int i = SIM_DMAS_MAX - 1; i >= 0; i--) {
-    chip->dmas[i].next = chip->free_dmas;
-    chip->free_dmas = &chip->dmas[i];
-  }
-  for (int i = SIM_SIGNALS_MAX - 1; i >= 0; i--) {
-    chip->signals[i].next = chip->free_signals;
-    chip->free_signals = &chip->signals[i];
-  }
   for (int i = 0; i < p->memory_count; i++)
     for (int64_t s = 0; s < p->memories[i].semaphores; s++) {
       sim_semaphore *one = &chip->semaphores[p->memories[i].semaphore_at + s];
@@ -152,8 +147,14 @@ pfl_status sim_chip_set_up(sim_chip *chip, const sim_run *run,
 
 void sim_chip_take_down(sim_chip *chip) {
   for (int i = 0; i < SIM_BLOCKS; i++)
-    base_release(&chip->arena.allocator, chip->blocks[i]);
+    if (chip->blocks[i].bytes > SIM_KEPT_BYTES)
+      sim_block_release(&chip->blocks[i], &chip->arena.allocator);
   mo_arena_release(&chip->arena);
+}
+
+void sim_block_release(sim_block *block, const pfl_allocator *allocator) {
+  base_release(allocator, block->memory);
+  *block = (sim_block){NULL, 0};
 }
 
 /* ---- Running ------------------------------------------------------------- */

@@ -88,7 +88,13 @@ enum {
 
 typedef struct sim_window_state sim_window_state; /* window.h */
 
+/* Large memory that a slice keeps from run to run. */
 enum { SIM_BLOCKS = 7 };
+
+typedef struct sim_block {
+  void *memory;
+  int64_t bytes;
+} sim_block;
 
 struct sim_chip {
   const sim_program *program;
@@ -110,8 +116,9 @@ struct sim_chip {
   int64_t grid[SIM_RANK_MAX];
   bool backwards[SIM_RANK_MAX]; /* along parallel axes of the grid */
   sim_window_state *windows;
-  sim_dma *dmas;      /* SIM_DMAS_MAX of them */
-  sim_dma *free_dmas; /* those not in use */
+  sim_dma *dmas;      /* SIM_DMAS_MAX, of which the first have been used */
+  sim_dma *free_dmas; /* and given back */
+  int used_dmas, used_signals;
   sim_dma *pending;   /* local ones that have moved nothing yet */
   sim_signal *signals, *free_signals;
   sim_message *outbox;
@@ -122,8 +129,8 @@ struct sim_chip {
   int polls;           /* semaphores read since others went on */
   uint64_t random;
   int64_t ops_left;
-  mo_arena arena;           /* of what a run needs */
-  void *blocks[SIM_BLOCKS]; /* and what is too large for it */
+  mo_arena arena;    /* of what a run needs */
+  sim_block *blocks; /* and what is too large for it */
   sim_clock clock;
   sim_statistics statistics;
   sim_hazard hazards[SIM_HAZARDS_MAX];

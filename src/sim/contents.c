@@ -22,18 +22,23 @@ bool sim_bits_all(const uint64_t *bits, int64_t first, int64_t end) {
   return true;
 }
 
-int64_t sim_bits_count(const uint64_t *bits, int64_t first, int64_t end) {
-  int64_t count = 0;
-  for (int64_t w = first / 64; w * 64 < end; w++)
-    count += __builtin_popcountll(bits[w] & mask_of(w, first, end));
-  return count;
+/* Without the instruction, which not every machine has. */
+static int64_t count_bits(uint64_t x) {
+  x -= x >> 1 & 0x5555555555555555u;
+  x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+  return (int64_t)(((x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu) *
+                       0x0101010101010101u >>
+                   56);
 }
 
-void sim_bits_put(uint64_t *bits, int64_t first, int64_t end, bool value) {
+int64_t sim_bits_put(uint64_t *bits, int64_t first, int64_t end, bool value) {
+  int64_t changed = 0;
   for (int64_t w = first / 64; w * 64 < end; w++) {
-    uint64_t mask = mask_of(w, first, end);
-    bits[w] = value ? bits[w] | mask : bits[w] & ~mask;
+    uint64_t mask = mask_of(w, first, end), old = bits[w];
+    bits[w] = value ? old | mask : old & ~mask;
+    if (bits[w] != old) changed += count_bits(bits[w] ^ old);
   }
+  return changed;
 }
 
 /* ---- Memories ------------------------------------------------------------ */
@@ -74,9 +79,8 @@ static void put(sim_memory *memory, int64_t first, int64_t end, bool value) {
     if (value) return;
     sim_bits_put(memory->written, 0, memory->plan->bytes, true);
   }
-  int64_t set = sim_bits_count(memory->written, first, end);
-  sim_bits_put(memory->written, first, end, value);
-  memory->unwritten += value ? set - (end - first) : set;
+  int64_t changed = sim_bits_put(memory->written, first, end, value);
+  memory->unwritten += value ? -changed : changed;
 }
 
 void sim_view_mark(const sim_view *view, bool written) {
@@ -86,21 +90,30 @@ void sim_view_mark(const sim_view *view, bool written) {
     put(view->memory, runs.offset, runs.offset + runs.length, written);
 }
 
-/* ---- Element by element
- * ------------------------------------------------------ Slow; for what is
- * tainted in part. */
+/* ---- Element by element ---------------------------------------------------
+ * For what is tainted in part: row by row, and within a row by stretches. */
 
 typedef struct walk {
-  int64_t at[SIM_RANK_MAX], offset, left;
+  int64_t at[SIM_RANK_MAX], offset;
+  int64_t rows, length, step; /* of the last dimension: elements, bytes */
+  int rank;                   /* of those before it */
 } walk;
 
 static walk walk_begin(const sim_view *view) {
-  return (walk){.offset = view->offset, .left = sim_view_count(view)};
+  int last = view->rank - 1;
+  walk w = {.offset = view->offset, .rows = 1, .length = 1, .rank = last};
+  if (last < 0) w.rank = 0;
+  for (int i = 0; i < last; i++) w.rows *= view->sizes[i];
+  if (last >= 0) {
+    w.length = view->sizes[last];
+    w.step = view->strides[last];
+  }
+  return w;
 }
 
 static void walk_next(walk *w, const sim_view *view) {
-  w->left--;
-  for (int i = view->rank - 1; i >= 0; i--) {
+  w->rows--;
+  for (int i = w->rank - 1; i >= 0; i--) {
     w->offset += view->strides[i];
     if (++w->at[i] < view->sizes[i]) return;
     w->offset -= w->at[i] * view->strides[i];
@@ -108,27 +121,43 @@ static void walk_next(walk *w, const sim_view *view) {
   }
 }
 
+/* Whether all parts of the element at `offset` are written. */
+static bool element_written(const sim_view *view, int64_t offset, int unit) {
+  bool all = true;
+  for (int p = 0; p < view->pack; p++) {
+    int64_t at = offset + p * view->pack_stride;
+    all = all && sim_bits_all(view->memory->written, at, at + unit);
+  }
+  return all;
+}
+
 void sim_view_read_taint(const sim_view *view, uint8_t *tainted) {
-  const sim_memory *memory = view->memory;
   int unit = sim_view_unit(view);
-  for (walk w = walk_begin(view); w.left; walk_next(&w, view)) {
-    bool all = true;
-    for (int p = 0; p < view->pack; p++) {
-      int64_t at = w.offset + p * view->pack_stride;
-      all = all && sim_bits_all(memory->written, at, at + unit);
-    }
-    *tainted++ = !all;
+  for (walk w = walk_begin(view); w.rows; walk_next(&w, view)) {
+    bool dense = view->pack == 1 && w.step == unit;
+    if (dense && sim_bits_all(view->memory->written, w.offset,
+                              w.offset + w.length * unit))
+      memset(tainted, 0, (size_t)w.length);
+    else
+      for (int64_t i = 0; i < w.length; i++)
+        tainted[i] = !element_written(view, w.offset + i * w.step, unit);
+    tainted += w.length;
   }
 }
 
 void sim_view_write_taint(const sim_view *view, const uint8_t *tainted) {
   int unit = sim_view_unit(view);
-  for (walk w = walk_begin(view); w.left; walk_next(&w, view)) {
-    for (int p = 0; p < view->pack; p++) {
-      int64_t at = w.offset + p * view->pack_stride;
-      put(view->memory, at, at + unit, !*tainted);
+  for (walk w = walk_begin(view); w.rows; walk_next(&w, view)) {
+    bool dense = view->pack == 1 && w.step == unit;
+    for (int64_t i = 0, end; i < w.length; i = end) {
+      end = i + 1;
+      while (dense && end < w.length && tainted[end] == tainted[i]) end++;
+      for (int p = 0; p < view->pack; p++) {
+        int64_t at = w.offset + i * w.step + p * view->pack_stride;
+        put(view->memory, at, at + (end - i) * unit, !tainted[i]);
+      }
     }
-    tainted++;
+    tainted += w.length;
   }
 }
 
@@ -137,12 +166,22 @@ static void transfer_marks(const sim_view *to, const sim_view *from) {
     sim_view_mark(to, true);
     return;
   }
-  const uint64_t *bits = from->memory->written;
   int unit = sim_view_unit(from);
   walk w = walk_begin(from), v = walk_begin(to);
-  for (; w.left; walk_next(&w, from), walk_next(&v, to))
-    put(to->memory, v.offset, v.offset + unit,
-        sim_bits_all(bits, w.offset, w.offset + unit));
+  for (; w.rows; walk_next(&w, from), walk_next(&v, to)) {
+    bool dense = w.step == unit && v.step == unit;
+    int64_t bytes = w.length * unit;
+    if (dense &&
+        sim_bits_all(from->memory->written, w.offset, w.offset + bytes)) {
+      put(to->memory, v.offset, v.offset + bytes, true);
+      continue;
+    }
+    for (int64_t i = 0; i < w.length; i++) {
+      int64_t at = v.offset + i * v.step;
+      put(to->memory, at, at + unit,
+          element_written(from, w.offset + i * w.step, unit));
+    }
+  }
   to->memory->taint = from->memory->taint;
 }
 

@@ -27,9 +27,9 @@ void sim_view_write_taint(const sim_view *view, const uint8_t *tainted);
  * known of them included. */
 void sim_view_transfer(const sim_view *to, const sim_view *from);
 
-/* The bits of bytes [first, end): all set; set them; clear them. */
+/* The bits of bytes [first, end): whether all are set; setting or clearing
+ * them, which gives how many changed. */
 bool sim_bits_all(const uint64_t *bits, int64_t first, int64_t end);
-int64_t sim_bits_count(const uint64_t *bits, int64_t first, int64_t end);
-void sim_bits_put(uint64_t *bits, int64_t first, int64_t end, bool value);
+int64_t sim_bits_put(uint64_t *bits, int64_t first, int64_t end, bool value);
 
 #endif

@@ -15,12 +15,14 @@ uint64_t sim_random(sim_chip *chip) {
 
 static sim_dma *take(sim_chip *chip, const sim_inst *inst) {
   sim_dma *dma = chip->free_dmas;
-  if (!dma)
-    sim_hazard_stop(chip, SIM_HAZARD_CAPACITY, inst,
-                    "more than %d DMAs at once", SIM_DMAS_MAX);
-  else
+  if (dma) {
     chip->free_dmas = dma->next;
-  return dma;
+    return dma;
+  }
+  if (chip->used_dmas < SIM_DMAS_MAX) return &chip->dmas[chip->used_dmas++];
+  sim_hazard_stop(chip, SIM_HAZARD_CAPACITY, inst, "more than %d DMAs at once",
+                  SIM_DMAS_MAX);
+  return NULL;
 }
 
 void sim_dma_release(sim_chip *chip, sim_dma *dma) {

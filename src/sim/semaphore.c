@@ -22,8 +22,12 @@ bool sim_semaphore_announce(sim_chip *chip, sim_semaphore *semaphore,
                             int64_t amount, const sim_clock *clock,
                             sim_dma *dma) {
   sim_signal *signal = chip->free_signals;
-  if (!signal) return false;
-  chip->free_signals = signal->next;
+  if (signal)
+    chip->free_signals = signal->next;
+  else if (chip->used_signals < SIM_SIGNALS_MAX)
+    signal = &chip->signals[chip->used_signals++];
+  else
+    return false;
   *signal = (sim_signal){semaphore->signals, amount, *clock, dma};
   semaphore->signals = signal;
   semaphore->given += amount;

@@ -4,8 +4,13 @@
 
 #include "sim/chip.h"
 
-/* chip's program, options, number, chips, lanes, kernels, random, ops_left and
- * arena.allocator are set, the rest zero. */
+/* A larger block is given back after a run. */
+#define SIM_KEPT_BYTES ((int64_t)64 << 20)
+
+void sim_block_release(sim_block *block, const pfl_allocator *allocator);
+
+/* chip's program, options, number, chips, lanes, kernels, random, ops_left,
+ * blocks and arena.allocator are set, the rest zero. */
 PFL_NODISCARD pfl_status sim_chip_set_up(sim_chip *chip, const sim_run *run,
                                          pfl_error *error);
 void sim_chip_take_down(sim_chip *chip);

@@ -16,6 +16,7 @@ struct sim_slice {
   base_threads *threads;
   cpu_kernels kernels;
   sim_chip chips[SIM_CHIPS_MAX];
+  sim_block blocks[SIM_CHIPS_MAX][SIM_BLOCKS];
 };
 
 enum { DEFAULT_VMEM = 16 << 20, SMEM = 1 << 20 };
@@ -57,6 +58,9 @@ pfl_status sim_slice_create(const sim_options *options,
 void sim_slice_destroy(sim_slice *slice) {
   if (!slice) return;
   base_threads_destroy(slice->threads);
+  for (int i = 0; i < SIM_CHIPS_MAX; i++)
+    for (int b = 0; b < SIM_BLOCKS; b++)
+      sim_block_release(&slice->blocks[i][b], &slice->allocator);
   base_release(&slice->allocator, slice);
 }
 
@@ -81,6 +85,7 @@ static pfl_status set_up(sim_slice *slice, const sim_program *program,
                    .random = slice->options.seed * 0x9e3779b97f4a7c15u +
                              (uint64_t)i * 0xd1342543de82ef95u,
                    .ops_left = slice->options.step_limit,
+                   .blocks = slice->blocks[i],
                    .arena = {.allocator = slice->allocator}};
   for (int i = 0; i < run->chips; i++)
     PFL_TRY(sim_chip_set_up(&slice->chips[i], run, error));
