@@ -1,6 +1,7 @@
-"""check_exports.py SHARED STATIC: both libraries define, for the linker, the
-functions that the public headers declare PFL_API, and nothing else; and the
-shared one needs nothing but the C library's own parts.
+"""check_exports.py SHARED STATIC PLUGIN: both libraries define, for the linker,
+the functions that the public headers declare PFL_API, and nothing else; the
+plugin defines GetPjrtApi, and nothing else; and the shared ones need nothing but
+the C library's own parts.
 """
 import pathlib
 import re
@@ -28,19 +29,21 @@ def defined(library, *options):
     return {line.split()[-1] for line in lines if len(line.split()) == 3}
 
 
-shared, static = sys.argv[1:]
-functions = declared()
-assert "pfl_version" in functions, "the headers' declarations were not found"
+shared, static, plugin = sys.argv[1:]
+assert "pfl_version" in declared(), "the headers' declarations were not found"
 failures = []
 for library, names in [(shared, defined(shared, "--dynamic")),
-                       (static, defined(static, "--extern-only"))]:
+                       (static, defined(static, "--extern-only")),
+                       (plugin, defined(plugin, "--dynamic"))]:
+    functions = {"GetPjrtApi"} if library == plugin else declared()
     where = pathlib.Path(library).name
     failures += [f"{where} lacks {name}" for name in sorted(functions - names)]
-    failures += [f"{where} exports {name}, which no public header declares"
+    failures += [f"{where} exports {name}, which it must not"
                  for name in sorted(names - functions)]
-needed = re.findall(r"\(NEEDED\).*\[(.*)\]", run("readelf", "-d", shared))
-failures += [f"{pathlib.Path(shared).name} needs {name}" for name in needed
+needed = {name for library in (shared, plugin) for name in re.findall(
+    r"\(NEEDED\).*\[(.*)\]", run("readelf", "-d", library))}
+failures += [f"a shared library needs {name}" for name in sorted(needed)
              if not NEEDED.fullmatch(name)]
-print("\n".join(failures) or f"{len(functions)} functions and nothing else; "
-      f"needs {', '.join(needed)}")
+print("\n".join(failures) or f"{len(declared())} functions, and GetPjrtApi, and "
+      f"nothing else; needs {', '.join(sorted(needed))}")
 sys.exit(bool(failures))

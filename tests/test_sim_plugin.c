@@ -523,6 +523,118 @@ static void test_bad_runs(void) {
   close_client();
 }
 
+/* A kernel that gives what it never wrote: the hazard is the error of the run's
+ * event, of its outputs, and of what is made of these; the chips go on. */
+static void build_unwritten(mo_builder *b) {
+  mo_kernel(b, "unwritten", NULL);
+  mo_value *x = mo_operand(b, MO_VMEM, MO_F32, MO_SHAPE(256, 128));
+  mo_operand(b, MO_VMEM, MO_F32, MO_SHAPE(256, 128));
+  mo_value *z = mo_operand(b, MO_VMEM, MO_F32, MO_SHAPE(256, 128));
+  mo_value *never = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(256, 128));
+  mo_store_all(b, mo_add(b, mo_load_all(b, x), mo_load_all(b, never)), z);
+  mo_kernel_end(b);
+}
+
+static void test_hazard(void) {
+  const int output = 2;
+  base_text kernel = {0};
+  plugin_case_kernel(build_unwritten, &kernel);
+  const xla_call bad_call = make_call(&kernel, pair),
+                 call = make_call(&adder, pair);
+  xla_program bad_program = make_program(2, &bad_call, 1, &output, 1);
+  xla_program program = make_program(2, &call, 1, &output, 1);
+  static float data[PLUGIN_CASE_ITEMS];
+  pjrt_program bad, good;
+  open_client();
+  compile(&bad_program, &bad);
+  compile(&program, &good);
+  PJRT_Buffer *in[4], *out[2], *next[2];
+  PJRT_Event *done[2], *next_done[2];
+  for (int i = 0; i < 4; i++) in[i] = upload_number(i / 2, (float)i);
+  pjrt_run run = {.arguments = in, .argument_count = 2};
+  CHECK_NEED(!pjrt_program_run(&client, &bad, &run, done, out, &error));
+  PJRT_Buffer *mixed[] = {out[0], in[1], out[1], in[3]};
+  pjrt_run after = {.arguments = mixed, .argument_count = 2};
+  CHECK_NEED(
+      !pjrt_program_run(&client, &good, &after, next_done, next, &error));
+  for (int i = 0; i < 2; i++) {
+    CHECK(pjrt_event_await(&client, done[i], &error) ==
+                  PFL_STATUS_FAILED_PRECONDITION &&
+              strstr(error.message, "unwritten") &&
+              strstr(error.message, "seed 1"),
+          "%s", error.message);
+    CHECK(
+        download(out[i], data, sizeof data) == PFL_STATUS_FAILED_PRECONDITION &&
+            strstr(error.message, "unwritten"),
+        "%s", error.message);
+    CHECK(pjrt_event_await(&client, next_done[i], &error) ==
+                  PFL_STATUS_FAILED_PRECONDITION &&
+              strstr(error.message, "argument 0 of chip 0 was never made: "),
+          "%s", error.message);
+  }
+  pjrt_buffers_destroy(&client, out, 2);
+  pjrt_buffers_destroy(&client, next, 2);
+  CHECK(!pjrt_program_run(&client, &good, &run, NULL, out, &error), "%s",
+        error.message);
+  check_number(out[1], 5, 2, "x + y");
+  pjrt_buffers_destroy(&client, out, 2);
+  pjrt_buffers_destroy(&client, in, 4);
+  pjrt_program_unload(&client, &bad);
+  pjrt_program_unload(&client, &good);
+  close_client();
+  base_text_release(&kernel);
+}
+
+/* Chips that talk to their neighbours, under three seeds and none. */
+static void test_exchange(void) {
+  static const xla_tensor tile = {PFL_DTYPE_F32, 2, {8, 128}};
+  static const int argument = 0, output = 1;
+  const xla_call call = {.kernel_name = "exchange",
+                         .body = exchanger.bytes,
+                         .body_size = exchanger.length,
+                         .operands = &argument,
+                         .operand_count = 1,
+                         .results = &tile,
+                         .result_count = 1,
+                         .has_communication = true};
+  const xla_program program = {.name = "exchange",
+                               .replicas = 4,
+                               .arguments = &tile,
+                               .argument_count = 1,
+                               .calls = &call,
+                               .call_count = 1,
+                               .outputs = &output,
+                               .output_count = 1};
+  for (int seed = 0; seed < 4; seed++) {
+    PJRT_NamedValue options[] = {pjrt_option_integer("hostile", seed > 0),
+                                 pjrt_option_integer("seed", seed),
+                                 pjrt_option_integer("threads", 1 + seed)};
+    pjrt_program loaded;
+    float data[8 * 128];
+    PJRT_Buffer *in[4], *out[4];
+    CHECK_NEED(!plugin_case_client(options, 3, &client, &error));
+    compile(&program, &loaded);
+    for (int chip = 0; chip < 4; chip++) {
+      for (int i = 0; i < 8 * 128; i++) data[i] = (float)(1000 * chip + i);
+      in[chip] = upload(chip, &tile, data);
+    }
+    pjrt_run run = {.arguments = in, .argument_count = 1};
+    pfl_status status =
+        pjrt_program_run(&client, &loaded, &run, NULL, out, &error);
+    CHECK(!status, "%s", error.message);
+    for (int chip = 0; !status && chip < 4; chip++) {
+      CHECK(!download(out[chip], data, sizeof data), "%s", error.message);
+      for (int i = 0; i < 8 * 128; i++)
+        CHECK(data[i] == (float)(1000 * (chip + (chip ^ 1)) + 2 * i),
+              "chip %d, [%d] is %g", chip, i, (double)data[i]);
+      pjrt_buffer_destroy(&client, out[chip]);
+    }
+    pjrt_buffers_destroy(&client, in, 4);
+    pjrt_program_unload(&client, &loaded);
+    close_client();
+  }
+}
+
 /* ---- Compiling ----------------------------------------------------------- */
 
 static void test_bad_programs(void) {
@@ -876,11 +988,12 @@ int main(void) {
   directory_make();
   plugin_case_kernel(build_vector_add, &adder);
   plugin_case_kernel(build_exchange, &exchanger);
-  int failed = CHECK_RUN(
-      test_devices, test_topologies, test_options, test_copies, test_padding,
-      test_limit, test_run, test_chain, test_donation, test_aliases,
-      test_bad_runs, test_bad_programs, test_bad_kernels, test_serialized,
-      test_late, test_events, test_orphans, test_threads, test_trace);
+  int failed =
+      CHECK_RUN(test_devices, test_topologies, test_options, test_copies,
+                test_padding, test_limit, test_run, test_chain, test_donation,
+                test_aliases, test_bad_runs, test_hazard, test_exchange,
+                test_bad_programs, test_bad_kernels, test_serialized, test_late,
+                test_events, test_orphans, test_threads, test_trace);
   base_text_release(&adder);
   base_text_release(&exchanger);
   directory_remove();
