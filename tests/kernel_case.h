@@ -6,12 +6,12 @@
  *   pfl_status status = kernel_case_run(&program, tensors, count, &options,
  *                                       &error);
  *
- * Where a chip has room for more than its share, there is 0xff: NaN, or -1. */
+ * Every chip must give the same results. */
 #ifndef PFL_TESTS_KERNEL_CASE_H
 #define PFL_TESTS_KERNEL_CASE_H
 
 #include "check.h"
-#include "kernels/tpu_program.h"
+#include "device/spread.h"
 #include "sim/slice.h"
 
 /* A whole tensor; results of every chip are held against the first's. */
@@ -45,41 +45,6 @@ static inline const kernel_tensor *kernel_case_find(
   exit(1);
 }
 
-static inline size_t kernel_case_size(const kernels_tensor *tensor) {
-  return (size_t)mo_element_bits(kernels_element(tensor->dtype)) / 8;
-}
-
-/* Copies a chip's share of `whole` to `part`. */
-static inline void kernel_case_spread(const kernels_tensor *tensor,
-                                      const kernel_tensor *whole, int chip,
-                                      int chips, char *part) {
-  size_t size = kernel_case_size(tensor);
-  int64_t count = kernel_case_count(whole->rank, whole->shape);
-  int64_t room = kernel_case_count(tensor->rank, tensor->shape);
-  memset(part, 0xff, (size_t)room * size);
-  if (!tensor->split.split) {
-    CHECK_NEED(count <= room);
-    memcpy(part, whole->data, (size_t)count * size);
-    return;
-  }
-  int at = tensor->split.dimension;
-  int64_t extent = whole->shape[at], unit = tensor->split.unit;
-  int64_t outer = kernel_case_count(at, whole->shape);
-  int64_t inner =
-      kernel_case_count(whole->rank - at - 1, whole->shape + at + 1);
-  int64_t local = room / (outer * inner);
-  CHECK_NEED(room == outer * local * inner);
-  for (int64_t o = 0; o < outer; o++)
-    for (int64_t x = 0; x < extent; x++) {
-      if (x / unit % chips != chip) continue;
-      int64_t to = x / (unit * chips) * unit + x % unit;
-      CHECK_NEED(to < local);
-      memcpy(part + (size_t)((o * local + to) * inner) * size,
-             (char *)whole->data + (size_t)((o * extent + x) * inner) * size,
-             (size_t)inner * size);
-    }
-}
-
 static inline void kernel_case_begin(kernel_case *c,
                                      const kernels_program *program,
                                      const kernel_tensor *tensors, int count) {
@@ -93,12 +58,14 @@ static inline void kernel_case_begin(kernel_case *c,
     const kernel_tensor *whole = kernel_case_find(tensors, count, tensor->name);
     c->types[i] = (sim_tensor){kernels_element(tensor->dtype), tensor->rank,
                                tensor->shape};
-    size_t bytes = (size_t)kernel_case_count(tensor->rank, tensor->shape) *
-                   kernel_case_size(tensor);
+    int64_t bytes, items = kernel_case_count(whole->rank, whole->shape);
+    CHECK_NEED(!device_part_bytes(tensor, &bytes, NULL));
+    CHECK_NEED(!device_spread_check(tensor, c->chips, items, NULL));
     for (int chip = 0; chip < c->chips; chip++) {
-      CHECK_NEED(c->bytes[chip][i] = malloc(bytes));
+      CHECK_NEED(c->bytes[chip][i] = malloc((size_t)bytes));
       if (input)
-        kernel_case_spread(tensor, whole, chip, c->chips, c->bytes[chip][i]);
+        device_spread(tensor, c->chips, chip, whole->data, items,
+                      c->bytes[chip][i]);
     }
   }
 }
@@ -111,7 +78,7 @@ static inline void kernel_case_collect(const kernel_case *c,
     const kernels_tensor *tensor = &c->kernel->outputs[i];
     const kernel_tensor *whole = kernel_case_find(tensors, count, tensor->name);
     size_t bytes = (size_t)kernel_case_count(whole->rank, whole->shape) *
-                   kernel_case_size(tensor);
+                   pfl_dtype_size(tensor->dtype);
     void *const *first = &c->bytes[0][c->kernel->input_count + i];
     memcpy(whole->data, *first, bytes);
     for (int chip = 1; chip < c->chips; chip++)

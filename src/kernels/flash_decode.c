@@ -47,28 +47,29 @@ static mo_value *output(const decode_kernel *k, kernels_kernel *kernel,
   return mo_operand(k->b, MO_HBM, kernels_element(dtype), shape);
 }
 
-/* Tokens in turn go to the chips. */
-static kernels_split split_of(const decode_plan *plan) {
-  return (kernels_split){.split = true, .dimension = 2, .unit = plan->unit};
-}
-
+/* What holds tokens along `dimension`, `pack` in each row: they go to the chips
+ * in turn. */
 static mo_value *cache(const decode_kernel *k, kernels_kernel *kernel,
-                       const char *name, int64_t width) {
-  const decode_plan *plan = k->plan;
-  mo_value *ref =
-      input(k, kernel, name, MO_HBM, plan->cache_dtype,
-            MO_SHAPE(plan->B, plan->Hkv, plan->local / plan->pack, width));
-  kernel->inputs[kernel->input_count - 1].split = split_of(plan);
+                       const char *name, pfl_dtype dtype, mo_shape shape,
+                       int dimension, int64_t pack) {
+  mo_value *ref = input(k, kernel, name, MO_HBM, dtype, shape);
+  kernel->inputs[kernel->input_count - 1].split = (kernels_split){
+      .split = true, .dimension = dimension, .unit = k->plan->unit / pack};
   return ref;
 }
 
-static mo_value *scales(const decode_kernel *k, kernels_kernel *kernel,
-                        const char *name) {
+static void declare_cache(decode_kernel *k, kernels_kernel *kernel) {
   const decode_plan *plan = k->plan;
-  mo_value *ref = input(k, kernel, name, MO_HBM, PFL_DTYPE_F32,
-                        MO_SHAPE(plan->B, plan->Hkv, 1, plan->local));
-  kernel->inputs[kernel->input_count - 1].split = split_of(plan);
-  return ref;
+  int64_t rows = plan->local / plan->pack;
+  k->k = cache(k, kernel, "k", plan->cache_dtype,
+               MO_SHAPE(plan->B, plan->Hkv, rows, plan->width), 2, plan->pack);
+  k->v =
+      cache(k, kernel, "v", plan->cache_dtype,
+            MO_SHAPE(plan->B, plan->Hkv, rows, plan->v_width), 2, plan->pack);
+  if (!plan->scaled) return;
+  mo_shape scales = MO_SHAPE(plan->B, plan->Hkv, 1, plan->local);
+  k->scales[false] = cache(k, kernel, "k_scale", PFL_DTYPE_F32, scales, 3, 1);
+  k->scales[true] = cache(k, kernel, "v_scale", PFL_DTYPE_F32, scales, 3, 1);
 }
 
 static void declare_tensors(decode_kernel *k, kernels_kernel *kernel) {
@@ -78,12 +79,7 @@ static void declare_tensors(decode_kernel *k, kernels_kernel *kernel) {
                      MO_SHAPE(base_max(2, plan->B)));
   k->q = input(k, kernel, "q", MO_HBM, plan->dtype,
                MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D));
-  k->k = cache(k, kernel, "k", plan->width);
-  k->v = cache(k, kernel, "v", plan->v_width);
-  if (plan->scaled) {
-    k->scales[false] = scales(k, kernel, "k_scale");
-    k->scales[true] = scales(k, kernel, "v_scale");
-  }
+  declare_cache(k, kernel);
   k->out_o = output(k, kernel, "o", plan->dtype,
                     MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->Dv));
   if (plan->lse)
