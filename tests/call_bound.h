@@ -24,6 +24,7 @@ typedef struct bound_call {
   bool pairs;          /* P and dS are rounded to bf16 for their products */
   int64_t query_terms; /* terms in the sums of dK and dV */
   double q_rounding;   /* of q's numbers, a share of their row's largest */
+  double end; /* roundings of f32 in a row's end, which double has none of */
 } bound_call;
 
 /* A query row and the keys it sees: slot n is row slots[n] of k and of v. */
@@ -69,10 +70,16 @@ static inline void bound_forward(const bound_call *c, const bound_row *row,
   double rescales = (double)(row->count / 64 + 2);
   double sums = ((double)row->count + rescales + 4) * UNIT_F32;
   double sink = row->sink ? exp(*row->sink - lse) : 0;
-  double least_sum = sink, most_sum = sink;
-  for (int64_t d = 0; d < c->Dv; d++) out_o[d] = 0;
+  double end = c->end * UNIT_F32;
+  double sink_factor = exp(row->sink ? end * fabs(*row->sink) : 0);
+  double least_sum = sink / sink_factor, most_sum = sink * sink_factor;
+  for (int64_t d = 0; d < c->Dv; d++)
+    out_o[d] = sink * (sink_factor - 1) * fabs(o[d]);
   *out_lse = 0;
-  if (row->count == 0) return;
+  if (row->count == 0) {
+    for (int64_t d = 0; d < c->Dv; d++) out_o[d] = 0;
+    return;
+  }
   for (int64_t n = 0; n < row->count; n++) {
     double p = exp(row->score[n] - lse);
     double exponent = row->error[n] + UNIT_F32 * (most - row->score[n]) +
@@ -89,7 +96,8 @@ static inline void bound_forward(const bound_call *c, const bound_row *row,
   }
   for (int64_t d = 0; d < c->Dv; d++)
     out_o[d] = out_o[d] / least_sum + UNDERFLOW_F32;
-  *out_lse = fmax(log(most_sum), -log(least_sum)) + sums + 4 * UNIT_F32;
+  *out_lse = fmax(log(most_sum), -log(least_sum)) + sums + 4 * UNIT_F32 +
+             end * fabs(lse);
 }
 
 /* What backward was given for a row and what is exact. */

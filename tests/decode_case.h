@@ -17,6 +17,7 @@ typedef struct decode_case {
   int32_t *lengths, *block_table;
   int64_t rows, tokens; /* B Hq T and B Hkv Smax */
   double q_rounding;    /* of q's numbers, a share of their row's largest */
+  double end;           /* roundings in a row's end */
 } decode_case;
 
 typedef struct decode_options {
@@ -275,8 +276,13 @@ static inline void decode_call(decode_case *c, pfl_context *context) {
 static inline void decode_bounds(const decode_case *c, bool pairs, double *o,
                                  double *lse) {
   const attention_decode_problem *p = &c->problem;
-  bound_call bound = {p->D,  p->Dv, p->scale,     p->softcap,
-                      pairs, 0,     c->q_rounding};
+  bound_call bound = {.D = p->D,
+                      .Dv = p->Dv,
+                      .scale = p->scale,
+                      .softcap = p->softcap,
+                      .pairs = pairs,
+                      .q_rounding = c->q_rounding,
+                      .end = c->end};
   int64_t *slots = case_allocate(p->Smax, sizeof *slots);
   double *room = case_allocate(2 * p->Smax, sizeof *room);
   pfl_scoring scoring = c->decode.scoring;

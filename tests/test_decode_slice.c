@@ -24,6 +24,7 @@ static int write_tensors(const decode_case *c, kernel_tensor *out) {
   out[n++] = (kernel_tensor){"v", c->v, 4, {p->B, p->Hkv, p->Smax, p->Dv}};
   out[n++] = (kernel_tensor){"k_scale", c->k_scale, 3, {p->B, p->Hkv, p->Smax}};
   out[n++] = (kernel_tensor){"v_scale", c->v_scale, 3, {p->B, p->Hkv, p->Smax}};
+  out[n++] = (kernel_tensor){"sinks", c->sinks, 1, {p->Hq}};
   out[n++] = (kernel_tensor){"o", c->o, 4, {p->B, p->Hq, p->T, p->Dv}};
   out[n++] = (kernel_tensor){"lse", c->lse, 3, {p->B, p->Hq, p->T}};
   return n;
@@ -41,6 +42,7 @@ static void run(slice_case *s, uint64_t seed) {
                                        .target = "v5e:2x2",
                                        .chips = s->chips,
                                        .lse = true,
+                                       .sinks = c->sinks != NULL,
                                        .tiles = s->tiles,
                                        .tile_count = s->tile_count},
                     &heap, &program, &error);
@@ -58,6 +60,7 @@ static void run(slice_case *s, uint64_t seed) {
   /* docs/numerics.md: Q in two int8, of which 16256 are its row's largest */
   bool integers = c->k_scale && c->problem.dtype == PFL_DTYPE_BF16;
   c->q_rounding = integers ? (0.5 + 0.01) / 16256 : 0;
+  c->end = 4;
   if (!status) decode_check(c, c->problem.dtype == PFL_DTYPE_BF16);
   kernels_program_release(&program);
 }
@@ -140,7 +143,7 @@ static void test_any(void) {
     decode_options options = decode_random_options(i);
     if (options.call.dtype == PFL_DTYPE_F16)
       options.call.dtype = PFL_DTYPE_BF16;
-    options.paged = options.call.sinks = false;
+    options.paged = false;
     slice_case s = {.chips = check_between(0, 1) ? 4 : 1};
     s.call = decode_make(draw(&options), &options);
     draw_tiles(&s);

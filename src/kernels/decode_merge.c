@@ -87,6 +87,36 @@ static void store_lse(const decode_kernel *k, mo_value *lse, mo_value *row) {
   }
 }
 
+/* The sink of each row of head b Hkv + head, in units of log2: [rows, 128]. */
+static mo_value *sinks_of(const decode_kernel *k, mo_value *row) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  mo_shape shape = MO_SHAPE(plan->rows, 128);
+  mo_value *head = mo_rem(b, row, decode_number(k, plan->Hkv));
+  mo_value *first = decode_times(k, head, plan->G), *sinks = NULL;
+  for (int64_t g = 0; g < plan->G; g++) {
+    mo_value *sink =
+        mo_get(b, k->sinks_smem, MO_VALUES(decode_plus(k, first, g)));
+    sink = mo_broadcast(b, sink, shape);
+    mo_value *later = mo_ge(b, mo_iota(b, shape, 0),
+                            mo_full(b, MO_I32, shape, (double)(g * plan->T)));
+    sinks = g ? mo_select(b, later, sink, sinks) : sink;
+  }
+  return mo_mul(b, sinks, mo_full(b, MO_F32, shape, 1 / LN_2));
+}
+
+/* A sink is a key without a value. */
+static decode_part with_sink(const decode_kernel *k, decode_part part,
+                             mo_value *row) {
+  mo_shape column = MO_SHAPE(k->plan->rows, 128);
+  mo_shape values = MO_SHAPE(k->plan->rows, k->plan->Dv);
+  if (!k->plan->sinks) return part;
+  decode_part sink = {.m = sinks_of(k, row),
+                      .l = mo_full(k->b, MO_F32, column, 1),
+                      .o = mo_full(k->b, MO_F32, values, 0)};
+  return merged(k, part, sink);
+}
+
 /* O / l and log(l) of one head; nothing seen gives 0 and -inf. */
 static mo_value *divided(const decode_kernel *k, decode_part part,
                          mo_value *row) {
@@ -94,6 +124,7 @@ static mo_value *divided(const decode_kernel *k, decode_part part,
   mo_shape shape = MO_SHAPE(k->plan->rows, 128);
   mo_value *zero = mo_full(b, MO_F32, shape, 0);
   mo_value *seen = mo_gt(b, part.l, zero);
+  part = with_sink(k, part, row);
   if (k->out_lse) {
     mo_value *lse = mo_mul(b, mo_add(b, part.m, mo_log2(b, part.l)),
                            mo_full(b, MO_F32, shape, LN_2));

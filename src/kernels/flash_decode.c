@@ -80,6 +80,9 @@ static void declare_tensors(decode_kernel *k, kernels_kernel *kernel) {
   k->q = input(k, kernel, "q", MO_HBM, plan->dtype,
                MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D));
   declare_cache(k, kernel);
+  if (plan->sinks)
+    k->sinks = input(k, kernel, "sinks", MO_HBM, PFL_DTYPE_F32,
+                     MO_SHAPE(base_max(2, plan->Hkv * plan->G)));
   k->out_o = output(k, kernel, "o", plan->dtype,
                     MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->Dv));
   if (plan->lse)
@@ -152,6 +155,11 @@ static void declare_memory(decode_kernel *k) {
     k->lse_all = mo_scratch(b, MO_VMEM, MO_F32,
                             MO_SHAPE(plan->B * plan->Hkv, plan->rows));
     k->lse_stored = semaphores(k, MO_RANK_0);
+  }
+  if (plan->sinks) {
+    k->sinks_smem = mo_scratch(b, MO_SMEM, MO_F32,
+                               MO_SHAPE(base_max(2, plan->Hkv * plan->G)));
+    k->sinks_arrived = semaphores(k, MO_RANK_0);
   }
   if (plan->B > 1) {
     k->zeros = mo_scratch(b, MO_VMEM, element,
@@ -370,6 +378,7 @@ static void write_body(decode_kernel *k) {
   mo_copy(b, k->lengths, k->lengths_smem, k->lengths_arrived);
   decode_fetch_eager(k);
   mo_copy(b, k->q, k->q_all, k->q_arrived);
+  if (k->sinks) mo_copy(b, k->sinks, k->sinks_smem, k->sinks_arrived);
   decode_greet(k);
   fill_rings(k);
   fill(k, k->zeros, 0);
@@ -381,6 +390,7 @@ static void write_body(decode_kernel *k) {
   decode_fetch_scales_begin(k, entries);
   decode_fetch_begin(k, entries);
   mo_wait_copy(b, k->q, k->q_all, k->q_arrived);
+  if (k->sinks) mo_wait_copy(b, k->sinks, k->sinks_smem, k->sinks_arrived);
   run_steps(k, entries, jobs);
   decode_finish(k, jobs);
   decode_wait_zeros(k, entries);
