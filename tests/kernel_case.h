@@ -2,7 +2,7 @@
  * files, are spread over the chips as the program says, it runs, and its
  * results come back.
  *
- *   kernel_tensor tensors[] = {{"q", q, 4, {B, Hq, T, D}}, ..., {"o", o, ...}};
+ *   device_tensor tensors[] = {{"q", dtype, 4, {B, Hq, T, D}, q}, ...};
  *   pfl_status status = kernel_case_run(&program, tensors, count, &options,
  *                                       &error);
  *
@@ -13,14 +13,6 @@
 #include "check.h"
 #include "device/spread.h"
 #include "sim/slice.h"
-
-/* A whole tensor; results of every chip are held against the first's. */
-typedef struct kernel_tensor {
-  const char *name;
-  void *data;
-  int rank;
-  int64_t shape[KERNELS_RANK_MAX];
-} kernel_tensor;
 
 enum { KERNEL_CASE_TENSORS = 2 * KERNELS_TENSORS_MAX };
 
@@ -37,8 +29,8 @@ static inline int64_t kernel_case_count(int rank, const int64_t *shape) {
   return count;
 }
 
-static inline const kernel_tensor *kernel_case_find(
-    const kernel_tensor *tensors, int count, const char *name) {
+static inline const device_tensor *kernel_case_find(
+    const device_tensor *tensors, int count, const char *name) {
   for (int i = 0; i < count; i++)
     if (!strcmp(tensors[i].name, name)) return &tensors[i];
   fprintf(stderr, "no tensor %s\n", name);
@@ -47,7 +39,7 @@ static inline const kernel_tensor *kernel_case_find(
 
 static inline void kernel_case_begin(kernel_case *c,
                                      const kernels_program *program,
-                                     const kernel_tensor *tensors, int count) {
+                                     const device_tensor *tensors, int count) {
   CHECK_NEED(program->kernel_count == 1);
   const kernels_kernel *kernel = &program->kernels[0];
   *c = (kernel_case){.kernel = kernel, .chips = program->chips};
@@ -55,28 +47,27 @@ static inline void kernel_case_begin(kernel_case *c,
     bool input = i < kernel->input_count;
     const kernels_tensor *tensor =
         input ? &kernel->inputs[i] : &kernel->outputs[i - kernel->input_count];
-    const kernel_tensor *whole = kernel_case_find(tensors, count, tensor->name);
+    const device_tensor *whole = kernel_case_find(tensors, count, tensor->name);
     c->types[i] = (sim_tensor){kernels_element(tensor->dtype), tensor->rank,
                                tensor->shape};
-    int64_t bytes, items = kernel_case_count(whole->rank, whole->shape);
+    int64_t bytes;
     CHECK_NEED(!device_part_bytes(tensor, &bytes, NULL));
-    CHECK_NEED(!device_spread_check(tensor, c->chips, items, NULL));
+    CHECK_NEED(!device_spread_check(tensor, c->chips, whole, NULL));
     for (int chip = 0; chip < c->chips; chip++) {
       CHECK_NEED(c->bytes[chip][i] = malloc((size_t)bytes));
       if (input)
-        device_spread(tensor, c->chips, chip, whole->data, items,
-                      c->bytes[chip][i]);
+        device_spread(tensor, c->chips, chip, whole, c->bytes[chip][i]);
     }
   }
 }
 
 /* Results into their tensors; every chip must have the same. */
 static inline void kernel_case_collect(const kernel_case *c,
-                                       const kernel_tensor *tensors,
+                                       const device_tensor *tensors,
                                        int count) {
   for (int i = 0; i < c->kernel->output_count; i++) {
     const kernels_tensor *tensor = &c->kernel->outputs[i];
-    const kernel_tensor *whole = kernel_case_find(tensors, count, tensor->name);
+    const device_tensor *whole = kernel_case_find(tensors, count, tensor->name);
     size_t bytes = (size_t)kernel_case_count(whole->rank, whole->shape) *
                    pfl_dtype_size(tensor->dtype);
     void *const *first = &c->bytes[0][c->kernel->input_count + i];
@@ -115,7 +106,7 @@ static inline pfl_status kernel_case_execute(const kernel_case *c,
 
 /* Runs the program's one kernel on a slice of its own. */
 static inline pfl_status kernel_case_run(const kernels_program *program,
-                                         const kernel_tensor *tensors,
+                                         const device_tensor *tensors,
                                          int count, const sim_options *options,
                                          sim_report *out_report,
                                          pfl_error *error) {

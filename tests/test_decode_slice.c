@@ -15,25 +15,26 @@ typedef struct slice_case {
   int tile_count;
 } slice_case;
 
-static int write_tensors(const decode_case *c, kernel_tensor *out) {
+static int write_tensors(const decode_case *c, device_tensor *out) {
   const attention_decode_problem *p = &c->problem;
-  int n = 0;
-  out[n++] = (kernel_tensor){"lengths", c->lengths, 1, {p->B}};
-  out[n++] = (kernel_tensor){"q", c->q, 4, {p->B, p->Hq, p->T, p->D}};
-  out[n++] = (kernel_tensor){"k", c->k, 4, {p->B, p->Hkv, p->Smax, p->D}};
-  out[n++] = (kernel_tensor){"v", c->v, 4, {p->B, p->Hkv, p->Smax, p->Dv}};
-  out[n++] = (kernel_tensor){"k_scale", c->k_scale, 3, {p->B, p->Hkv, p->Smax}};
-  out[n++] = (kernel_tensor){"v_scale", c->v_scale, 3, {p->B, p->Hkv, p->Smax}};
-  out[n++] = (kernel_tensor){"sinks", c->sinks, 1, {p->Hq}};
-  out[n++] = (kernel_tensor){"o", c->o, 4, {p->B, p->Hq, p->T, p->Dv}};
-  out[n++] = (kernel_tensor){"lse", c->lse, 3, {p->B, p->Hq, p->T}};
-  return n;
+  const device_tensor all[] = {
+      {"lengths", PFL_DTYPE_I32, 1, {p->B}, c->lengths},
+      {"q", p->dtype, 4, {p->B, p->Hq, p->T, p->D}, c->q},
+      {"k", p->cache_dtype, 4, {p->B, p->Hkv, p->Smax, p->D}, c->k},
+      {"v", p->cache_dtype, 4, {p->B, p->Hkv, p->Smax, p->Dv}, c->v},
+      {"k_scale", PFL_DTYPE_F32, 3, {p->B, p->Hkv, p->Smax}, c->k_scale},
+      {"v_scale", PFL_DTYPE_F32, 3, {p->B, p->Hkv, p->Smax}, c->v_scale},
+      {"sinks", PFL_DTYPE_F32, 1, {p->Hq}, c->sinks},
+      {"o", p->dtype, 4, {p->B, p->Hq, p->T, p->Dv}, c->o},
+      {"lse", PFL_DTYPE_F32, 3, {p->B, p->Hq, p->T}, c->lse}};
+  memcpy(out, all, sizeof all);
+  return COUNT(all);
 }
 
 static void run(slice_case *s, uint64_t seed) {
   decode_case *c = &s->call;
   kernels_program program;
-  kernel_tensor tensors[16];
+  device_tensor tensors[16];
   pfl_error error = {PFL_STATUS_OK, ""};
   sim_report report;
   pfl_status status =

@@ -76,9 +76,8 @@ static int64_t count_of(const kernels_tensor *tensor) {
 static void check_cache(const attention_decode_problem *p, int chips,
                         const kernels_tensor *tensor, int64_t width) {
   int64_t tokens = count_of(tensor) / (p->B * p->Hkv * width) * chips;
-  int64_t unit = tensor->split.unit * tensor->shape[3] / width;
   CHECK(tensor->split.split && tensor->split.dimension == 2, "not split");
-  CHECK(tokens >= p->Smax && tokens < p->Smax + unit * chips,
+  CHECK(tokens >= p->Smax && tokens < p->Smax + tensor->split.unit * chips,
         "%s: room for %lld of %lld tokens", tensor->name, (long long)tokens,
         (long long)p->Smax);
 }

@@ -47,14 +47,12 @@ static mo_value *output(const decode_kernel *k, kernels_kernel *kernel,
   return mo_operand(k->b, MO_HBM, kernels_element(dtype), shape);
 }
 
-/* What holds tokens along `dimension`, `pack` in each row: they go to the chips
- * in turn. */
+/* Of a tensor [B, Hkv, Smax, ...] tokens go to the chips in turn. */
 static mo_value *cache(const decode_kernel *k, kernels_kernel *kernel,
-                       const char *name, pfl_dtype dtype, mo_shape shape,
-                       int dimension, int64_t pack) {
+                       const char *name, pfl_dtype dtype, mo_shape shape) {
   mo_value *ref = input(k, kernel, name, MO_HBM, dtype, shape);
-  kernel->inputs[kernel->input_count - 1].split = (kernels_split){
-      .split = true, .dimension = dimension, .unit = k->plan->unit / pack};
+  kernel->inputs[kernel->input_count - 1].split =
+      (kernels_split){.split = true, .dimension = 2, .unit = k->plan->unit};
   return ref;
 }
 
@@ -62,14 +60,13 @@ static void declare_cache(decode_kernel *k, kernels_kernel *kernel) {
   const decode_plan *plan = k->plan;
   int64_t rows = plan->local / plan->pack;
   k->k = cache(k, kernel, "k", plan->cache_dtype,
-               MO_SHAPE(plan->B, plan->Hkv, rows, plan->width), 2, plan->pack);
-  k->v =
-      cache(k, kernel, "v", plan->cache_dtype,
-            MO_SHAPE(plan->B, plan->Hkv, rows, plan->v_width), 2, plan->pack);
+               MO_SHAPE(plan->B, plan->Hkv, rows, plan->width));
+  k->v = cache(k, kernel, "v", plan->cache_dtype,
+               MO_SHAPE(plan->B, plan->Hkv, rows, plan->v_width));
   if (!plan->scaled) return;
   mo_shape scales = MO_SHAPE(plan->B, plan->Hkv, 1, plan->local);
-  k->scales[false] = cache(k, kernel, "k_scale", PFL_DTYPE_F32, scales, 3, 1);
-  k->scales[true] = cache(k, kernel, "v_scale", PFL_DTYPE_F32, scales, 3, 1);
+  k->scales[false] = cache(k, kernel, "k_scale", PFL_DTYPE_F32, scales);
+  k->scales[true] = cache(k, kernel, "v_scale", PFL_DTYPE_F32, scales);
 }
 
 static void declare_tensors(decode_kernel *k, kernels_kernel *kernel) {
