@@ -13,7 +13,8 @@ enum { PATH_SIZE = 4096 };
 
 /* Where the library lies from the program: beside it, as built; in the place
  * that it is installed in; in the build's root, for tests. */
-static const char *const places[] = {"", "/" PFLASH_LIB_FROM_BIN, "/.."};
+static const char installed[] = "/" PFLASH_LIB_FROM_BIN;
+static const char *const places[] = {"", installed, "/.."};
 
 pfl_status device_find_simulator(base_text *out_path, pfl_error *error) {
   char program[PATH_SIZE], path[PATH_SIZE];
