@@ -53,7 +53,7 @@ PJRT_Error *sim_check_args(const void *args, const char *name, size_t least);
 /* Needs a handle or a pointer: SIM_NEED(args->client). */
 #define SIM_NEED(pointer)                                                  \
   do {                                                                     \
-    if (!(pointer)) return sim_raise_null(#pointer + sizeof "args->" - 1); \
+    if (!(pointer)) return sim_raise_null(&#pointer[sizeof "args->" - 1]); \
   } while (0)
 
 PJRT_Error *sim_raise_null(const char *what);
