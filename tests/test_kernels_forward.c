@@ -106,7 +106,7 @@ static void test_refusals(void) {
   refused(&a, "block_q", 100, "must be a multiple of 128");
   refused(&a, "block_k", 0, "must be a multiple of 128");
   refused(&a, "unroll", 3, "must be a power of two");
-  refused(&a, "tile", 384, "divides block_q");
+  refused(&a, "tile", 384, "divides 512");
   refused(&a, "colour", 1, "no tile of forward is called 'colour'");
   a.dtype = PFL_DTYPE_F16;
   refused(&a, NULL, 0, "bf16 and f32");

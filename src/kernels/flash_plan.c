@@ -10,7 +10,8 @@ enum { BAND_MOST = 2560 };
 
 static int64_t padded(int64_t d) { return base_round_up(d, LANES); }
 
-static pfl_status check_problem(const attention_problem *p, pfl_error *error) {
+pfl_status flash_plan_check_problem(const attention_problem *p,
+                                    pfl_error *error) {
   if (p->dtype != PFL_DTYPE_BF16 && p->dtype != PFL_DTYPE_F32)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "dtype is %s: the TPU kernels take bf16 and f32",
@@ -24,24 +25,24 @@ static pfl_status check_problem(const attention_problem *p, pfl_error *error) {
   return PFL_STATUS_OK;
 }
 
-/* Bodies in a row. */
+/* Chunks in one body. */
 enum { UNROLL_MOST = 64 };
 
-static pfl_status check_tiles(const forward_plan *plan, pfl_error *error) {
-  if (plan->block_q < LANES || plan->block_q % LANES || plan->block_k < LANES ||
-      plan->block_k % LANES)
+pfl_status flash_plan_check_tiles(int64_t block_q, int64_t block_k,
+                                  int64_t unroll, int64_t tile, int64_t block,
+                                  pfl_error *error) {
+  if (block_q < LANES || block_q % LANES || block_k < LANES || block_k % LANES)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "block_q is %lld, block_k %lld: each must be a multiple of %d",
-              (long long)plan->block_q, (long long)plan->block_k, LANES);
-  if (plan->unroll < 1 || plan->unroll & (plan->unroll - 1) ||
-      plan->unroll > UNROLL_MOST)
+              (long long)block_q, (long long)block_k, LANES);
+  if (unroll < 1 || unroll & (unroll - 1) || unroll > UNROLL_MOST)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "unroll is %lld: must be a power of two, at most %d",
-              (long long)plan->unroll, UNROLL_MOST);
-  if (plan->tile < LANES || plan->tile % LANES || plan->block_q % plan->tile)
+              (long long)unroll, UNROLL_MOST);
+  if (tile < LANES || tile % LANES || block % tile)
     PFL_RAISE(error, INVALID_ARGUMENT,
-              "tile is %lld: must be a multiple of %d that divides block_q",
-              (long long)plan->tile, LANES);
+              "tile is %lld: must be a multiple of %d that divides %lld",
+              (long long)tile, LANES, (long long)block);
   return PFL_STATUS_OK;
 }
 
@@ -111,10 +112,11 @@ pfl_status forward_plan_make(const kernels_request *request,
                              const kernels_chip *chip, forward_plan *out_plan,
                              pfl_error *error) {
   const attention_problem *p = request->problem;
-  PFL_TRY(check_problem(p, error));
+  PFL_TRY(flash_plan_check_problem(p, error));
   forward_plan plan = {0};
   choose_tiles(request, &plan);
-  PFL_TRY(check_tiles(&plan, error));
+  PFL_TRY(flash_plan_check_tiles(plan.block_q, plan.block_k, plan.unroll,
+                                 plan.tile, plan.block_q, error));
   plan.q_blocks = base_ceil_div(p->Sq, plan.block_q);
   choose_walk(p, &plan);
   plan.blind = request->segment_ids || p->offset + p->window.right < 0;

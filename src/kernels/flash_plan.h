@@ -43,4 +43,15 @@ PFL_NODISCARD pfl_status forward_plan_make(const kernels_request *request,
 /* Writes tiles and words of a plan to its program. */
 void forward_plan_tell(const forward_plan *plan, kernels_program *program);
 
+/* ---- Shared with backward_plan.c ------------------------------------------
+ */
+
+PFL_NODISCARD pfl_status
+flash_plan_check_problem(const attention_problem *problem, pfl_error *error);
+/* `block`: what `tile` must divide. */
+PFL_NODISCARD pfl_status flash_plan_check_tiles(int64_t block_q,
+                                                int64_t block_k, int64_t unroll,
+                                                int64_t tile, int64_t block,
+                                                pfl_error *error);
+
 #endif

@@ -13,11 +13,10 @@
 #include <math.h>
 
 #include "kernels/columns.h"
+#include "kernels/flash_math.h"
 #include "kernels/forward_kernel.h"
 #include "kernels/masks.h"
 
-#define LOG2_E 1.4426950408889634
-#define LN_2 0.6931471805599453
 #define LOWEST ((double)-FLT_MAX)
 
 /* Rows of a window [1, 1, n, width]. */
@@ -54,22 +53,6 @@ void forward_reset(const forward *f, int64_t row, int64_t rows) {
 /* ---- Scores ---------------------------------------------------------------
  */
 
-static mo_value *multiply(mo_builder *b, mo_value *x, double factor) {
-  return x ? mo_mul(b, x,
-                    mo_full(b, MO_F32,
-                            MO_SHAPE(x->type->shape[0], x->type->shape[1]),
-                            factor))
-           : NULL;
-}
-
-/* In units of log2. */
-static mo_value *scale(const forward *f, mo_value *s) {
-  mo_builder *b = f->b;
-  double by = f->problem->scale, cap = f->problem->softcap;
-  if (cap == 0) return multiply(b, s, by * LOG2_E);
-  return multiply(b, mo_tanh(b, multiply(b, s, by / cap)), cap * LOG2_E);
-}
-
 /* How many of the keys from `key` on there are; NULL: all that a tile takes. */
 static mo_value *existing(const forward *f, const forward_tile *tile) {
   mo_builder *b = f->b;
@@ -80,17 +63,19 @@ static mo_value *existing(const forward *f, const forward_tile *tile) {
 static mo_value *mask(const forward *f, mo_value *s, const forward_tile *tile) {
   mo_builder *b = f->b;
   attention_window window = f->problem->window;
-  if (tile->mask == MASK_BAND) s = masks_by_band(b, s, window, tile->ahead);
+  const mask_form hidden = {.key_dimension = 1, .hidden = -INFINITY};
+  if (tile->mask == MASK_BAND)
+    s = masks_by_band(b, hidden, s, window, tile->ahead);
   if (tile->mask == MASK_POSITION) {
     mo_value *row = mo_add(b, f->position, mo_i32(b, (double)tile->row));
-    s = masks_by_position(b, s, window, mo_sub(b, row, tile->key),
+    s = masks_by_position(b, hidden, s, window, mo_sub(b, row, tile->key),
                           existing(f, tile));
   }
   if (!f->kv_ids) return s;
   mo_value *ids = mo_load(b, f->kv_ids, MO_VALUES(f->zero, f->zero, tile->key),
                           MO_SHAPE(1, tile->keys));
-  return masks_by_segment(
-      b, s, load_state(f, f->row_ids, tile->row, tile->rows), ids);
+  mo_value *row_ids = load_state(f, f->row_ids, tile->row, tile->rows);
+  return masks_by_segment(b, hidden, s, row_ids, ids);
 }
 
 /* V, with zeros for keys that do not exist: what lies there may be NaN, and a
@@ -119,7 +104,8 @@ void forward_attend(const forward *f, const forward_tile *tile) {
   mo_value *q = load_rows(f, f->q, mo_i32(b, (double)row), rows);
   mo_value *k = load_rows(f, f->k, tile->key, keys);
   mo_value *s = mo_full(b, MO_F32, MO_SHAPE(rows, keys), 0);
-  s = mask(f, scale(f, mo_matmul(b, MO_NT, q, k, s)), tile);
+  s = flash_scores(b, f->problem, mo_matmul(b, MO_NT, q, k, s), NULL);
+  s = mask(f, s, tile);
 
   mo_value *m0 = load_state(f, f->m, row, rows);
   mo_value *m = mo_max(b, m0, columns_make(b, mo_reduce(b, MO_MAX, s, 1)));
@@ -145,7 +131,7 @@ static mo_value *add_sink(const forward *f, mo_value **m, mo_value **l) {
   mo_builder *b = f->b;
   mo_value *sink = mo_get(b, f->sinks, MO_VALUES(mo_grid_index(b, 1)));
   mo_shape column = *m ? MO_SHAPE((*m)->type->shape[0], LANES) : MO_RANK_0;
-  sink = multiply(b, mo_broadcast(b, sink, column), LOG2_E);
+  sink = flash_times(b, mo_broadcast(b, sink, column), FLASH_LOG2_E);
   mo_value *top = mo_max(b, *m, sink);
   mo_value *shrink = mo_exp2(b, mo_sub(b, *m, top));
   *m = top;
@@ -155,7 +141,7 @@ static mo_value *add_sink(const forward *f, mo_value **m, mo_value **l) {
 
 static void store_lse(const forward *f, mo_value *lse, int64_t row) {
   mo_builder *b = f->b;
-  mo_store(b, columns_to_row(b, multiply(b, lse, LN_2)), f->lse,
+  mo_store(b, columns_to_row(b, flash_times(b, lse, FLASH_LN_2)), f->lse,
            MO_VALUES(f->zero, f->zero, f->zero, mo_i32(b, (double)row)));
 }
 

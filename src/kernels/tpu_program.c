@@ -66,7 +66,7 @@ static const struct {
   kernels_writer *write;
 } writers[] = {
     [KERNELS_FORWARD] = {"forward", kernels_forward_write},
-    [KERNELS_BACKWARD] = {"backward", NULL},
+    [KERNELS_BACKWARD] = {"backward", kernels_backward_write},
     [KERNELS_DECODE] = {"decode", kernels_decode_write},
 };
 

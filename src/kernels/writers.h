@@ -12,6 +12,7 @@ typedef pfl_status kernels_writer(const kernels_request *request,
                                   kernels_program *program, pfl_error *error);
 
 kernels_writer kernels_forward_write;
+kernels_writer kernels_backward_write;
 kernels_writer kernels_decode_write;
 
 #endif

@@ -1,0 +1,139 @@
+/* What the backward kernel does before the tiles and after them. */
+#include <math.h>
+
+#include "kernels/backward_kernel.h"
+#include "kernels/columns.h"
+#include "kernels/flash_math.h"
+
+static mo_value *load_all_of(const backward *f, mo_value *window,
+                             mo_value *first, int64_t count) {
+  mo_builder *b = f->b;
+  if (!window) return NULL;
+  return mo_load(b, window, MO_VALUES(f->zero, f->zero, first, f->zero),
+                 MO_SHAPE(count, window->type->shape[3]));
+}
+
+/* ---- Before ---------------------------------------------------------------
+ */
+
+/* x where the row exists, else `otherwise`. */
+static mo_value *of_rows(const backward *f, mo_value *x, mo_value *first,
+                         double otherwise) {
+  mo_builder *b = f->b;
+  if (!x || f->problem->Sq == f->plan->rows) return x;
+  mo_shape shape = {x->type->rank, x->type->shape};
+  mo_value *count = mo_sub(b, mo_i32(b, (double)f->problem->Sq), first);
+  mo_value *there =
+      mo_lt(b, mo_iota(b, shape, 1), mo_broadcast(b, count, shape));
+  return mo_select(b, there, x, mo_full(b, MO_F32, shape, otherwise));
+}
+
+/* LSE of rows in units of log2; infinite for rows that saw no key or do not
+ * exist, so that their weights are 0. */
+static void make_lse(const backward *f, mo_value *first, int64_t count) {
+  mo_builder *b = f->b;
+  mo_shape row = MO_SHAPE(1, count);
+  mo_value *lse =
+      mo_load(b, f->lse, MO_VALUES(f->zero, f->zero, f->zero, first), row);
+  mo_value *none = mo_full(b, MO_F32, row, -INFINITY);
+  mo_value *most = mo_full(b, MO_F32, row, INFINITY);
+  lse = mo_select(b, mo_eq(b, lse, none), most,
+                  flash_times(b, lse, FLASH_LOG2_E));
+  mo_store(b, of_rows(f, lse, first, INFINITY), f->row_lse,
+           MO_VALUES(f->zero, first));
+}
+
+/* delta = rowsum(dO O). */
+static void make_delta(const backward *f, mo_value *first, int64_t count) {
+  mo_builder *b = f->b;
+  mo_value *o = mo_cast(b, load_all_of(f, f->o, first, count), MO_F32);
+  mo_value *d_o = mo_cast(b, load_all_of(f, f->d_o, first, count), MO_F32);
+  mo_value *delta = mo_reduce(b, MO_SUM, mo_mul(b, o, d_o), 1);
+  delta = columns_to_row(b, columns_make(b, delta));
+  mo_store(b, of_rows(f, delta, first, 0), f->row_delta,
+           MO_VALUES(f->zero, first));
+}
+
+/* dsink = - sum over rows of P_sink delta, into the lane of the head. */
+static mo_value *sum_sink(const backward *f, mo_value *first, int64_t count) {
+  mo_builder *b = f->b;
+  mo_shape row = MO_SHAPE(1, count);
+  mo_value *at[] = {f->zero, first};
+  mo_value *lse = mo_load(b, f->row_lse, ((mo_values){2, at}), row);
+  mo_value *delta = mo_load(b, f->row_delta, ((mo_values){2, at}), row);
+  mo_value *sink = mo_get(b, f->sinks, MO_VALUES(mo_grid_index(b, 1)));
+  sink = flash_times(b, mo_broadcast(b, sink, row), FLASH_LOG2_E);
+  mo_value *p = mo_exp2(b, mo_sub(b, sink, lse));
+  return mo_reduce(b, MO_SUM, mo_mul(b, p, delta), 1);
+}
+
+static void add_sink(const backward *f, mo_value *first, int64_t count) {
+  mo_builder *b = f->b;
+  mo_shape heads = MO_SHAPE(1, f->problem->Hq);
+  mo_value *head = mo_broadcast(b, mo_grid_index(b, 1), heads);
+  mo_value *sum = mo_broadcast(b, sum_sink(f, first, count), heads);
+  mo_value *mine = mo_eq(b, mo_iota(b, heads, 1), head);
+  sum = mo_select(b, mine, sum, mo_full(b, MO_F32, heads, 0));
+  mo_store_all(b, mo_sub(b, mo_load_all(b, f->dsinks), sum), f->dsinks);
+}
+
+static void clear(const backward *f, mo_value *sum) {
+  mo_builder *b = f->b;
+  if (!sum) return;
+  mo_shape all = {sum->type->rank, sum->type->shape};
+  mo_store_all(b, mo_full(b, MO_F32, all, 0), sum);
+}
+
+void backward_begin(const backward *f) {
+  mo_builder *b = f->b;
+  mo_value *step = mo_add(b, mo_grid_index(b, 0), mo_grid_index(b, 1));
+  mo_if(b, mo_eq(b, mo_add(b, step, f->block), f->zero));
+  clear(f, f->dq_sum);
+  clear(f, f->dk_sum);
+  clear(f, f->dv_sum);
+  clear(f, f->dsinks);
+  mo_end(b, MO_NONE);
+  mo_if(b, mo_eq(b, f->block, f->zero));
+  int64_t size = f->plan->block_q;
+  mo_value *chunks = mo_i32(b, (double)(f->plan->rows / size));
+  mo_value *chunk = mo_for(b, f->zero, chunks, f->one, MO_NONE)[0];
+  mo_value *row =
+      mo_multiple(b, mo_mul(b, chunk, mo_i32(b, (double)size)), (int)size);
+  make_lse(f, row, size);
+  make_delta(f, row, size);
+  if (f->sinks) add_sink(f, row, size);
+  mo_end(b, MO_NONE);
+  mo_end(b, MO_NONE);
+}
+
+/* ---- After ----------------------------------------------------------------
+ */
+
+/* A sum [count, width] to rows of an output, and clears it. */
+static void finish(const backward *f, mo_value *sum, mo_value *from,
+                   mo_value *out, mo_value *to, int64_t count, double factor) {
+  mo_builder *b = f->b;
+  if (!sum) return;
+  mo_shape shape = MO_SHAPE(count, sum->type->shape[1]);
+  mo_value *at[] = {from, f->zero};
+  mo_value *x = mo_load(b, sum, ((mo_values){2, at}), shape);
+  if (factor != 1) x = flash_times(b, x, factor);
+  mo_store(b, mo_cast(b, x, kernels_element(f->problem->dtype)), out,
+           MO_VALUES(f->zero, f->zero, to, f->zero));
+  mo_store(b, mo_full(b, MO_F32, shape, 0), sum, ((mo_values){2, at}));
+}
+
+void backward_finish_rows(const backward *f, mo_value *row, mo_value *out_row,
+                          int64_t rows) {
+  finish(f, f->dq_sum, row, f->dq, out_row, rows, f->problem->scale);
+}
+
+void backward_finish_keys(const backward *f) {
+  mo_builder *b = f->b;
+  int64_t keys = f->plan->block_k, group = f->problem->group;
+  mo_value *member = mo_rem(b, mo_grid_index(b, 1), mo_i32(b, (double)group));
+  if (group > 1) mo_if(b, mo_eq(b, member, mo_i32(b, (double)group - 1)));
+  finish(f, f->dk_sum, f->sum_key, f->dk, f->zero, keys, f->problem->scale);
+  finish(f, f->dv_sum, f->sum_key, f->dv, f->zero, keys, 1);
+  if (group > 1) mo_end(b, MO_NONE);
+}

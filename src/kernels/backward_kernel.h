@@ -1,0 +1,65 @@
+/* The parts of the backward kernel: what they share while it is written. */
+#ifndef PFL_KERNELS_BACKWARD_KERNEL_H
+#define PFL_KERNELS_BACKWARD_KERNEL_H
+
+#include "kernels/backward_plan.h"
+
+typedef struct backward {
+  mo_builder *b;
+  const attention_problem *problem;
+  const backward_plan *plan;
+  mo_value *zero, *one;
+  /* windows: of the query head, whole [1, 1, rows, width] and [1, 1, 1, rows];
+   * of the step's block of keys [1, 1, block_k, width] */
+  mo_value *q, *d_o, *o, *lse;
+  mo_value *k, *v;
+  mo_value *dq, *dk, *dv;
+  mo_value *q_ids, *kv_ids; /* [1, 1, rows], [1, 1, block_k], or NULL */
+  mo_value *sinks, *dsinks; /* [Hq] in SMEM, [1, Hq], or NULL */
+  /* f32 sums: dQ of the head [rows, D], dK and dV of the block or, where
+   * several query heads add to them, of all keys */
+  mo_value *dq_sum, *dk_sum, *dv_sum;
+  mo_value *row_lse, *row_delta; /* rows [1, rows]: log2 LSE, rowsum(dO O) */
+  mo_value *key_ids;             /* kv_ids as a column [block_k, 128] */
+  mo_value *block;               /* the step's number on its axis, i32 */
+  mo_value *key;                 /* the block's first key, i32 */
+  mo_value *sum_key;             /* where the block begins in dk_sum */
+} backward;
+
+typedef enum masking { MASK_NONE, MASK_BAND, MASK_POSITION } masking;
+
+/* Keys of the block, from its first on, and queries that they meet. */
+typedef struct backward_tile {
+  int64_t keys;
+  mo_value *row; /* the first */
+  int64_t rows;
+  masking mask;
+  int64_t ahead; /* BAND: position of the first row less the first key */
+} backward_tile;
+
+/* ---- backward_tile.c: the algorithm ---------------------------------------
+ */
+
+/* Lets keys meet queries: adds to dQ, dK and dV. */
+void backward_meet(const backward *f, const backward_tile *tile);
+
+/* ---- backward_ends.c: before and after ------------------------------------
+ */
+
+/* Makes row_lse and row_delta, and adds to dsinks, at a head's first step. */
+void backward_begin(const backward *f);
+
+/* Writes dQ of rows, and clears their sums for the next head. */
+void backward_finish_rows(const backward *f, mo_value *row, mo_value *out_row,
+                          int64_t rows);
+
+/* Writes dK and dV of the block and clears their sums, if this query head is
+ * the last to add to them. */
+void backward_finish_keys(const backward *f);
+
+/* ---- backward_walk.c: which queries a block of keys meets -----------------
+ */
+
+void backward_walk(const backward *f);
+
+#endif

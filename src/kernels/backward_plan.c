@@ -1,0 +1,92 @@
+#include "kernels/backward_plan.h"
+
+#include <stdio.h>
+
+#include "kernels/columns.h"
+
+static int64_t padded(int64_t d) { return base_round_up(d, LANES); }
+
+static void choose_tiles(const kernels_request *request, backward_plan *plan) {
+  const attention_problem *p = request->problem;
+  int64_t blocks = base_ceil_div(p->Sk, 1024);
+  int64_t keys = base_round_up(base_ceil_div(p->Sk, blocks), LANES);
+  plan->block_k = kernels_tile_of(request, "block_k", keys);
+  int64_t rows = base_min(512, base_round_up(p->Sq, LANES));
+  plan->block_q = kernels_tile_of(request, "block_q", rows);
+  plan->unroll = kernels_tile_of(request, "unroll", 2);
+  int64_t tile = plan->block_k % 256 ? LANES : 256;
+  plan->tile = kernels_tile_of(request, "tile", tile);
+}
+
+static void choose_walk(const kernels_request *request, backward_plan *plan) {
+  const attention_problem *p = request->problem;
+  attention_window window = p->window;
+  plan->k_blocks = base_ceil_div(p->Sk, plan->block_k);
+  plan->rows = base_round_up(p->Sq, plan->block_q);
+  plan->walk = BACKWARD_POSITION;
+  if (window.left == ATTENTION_OPEN && window.right == ATTENTION_OPEN &&
+      p->Sq == plan->rows && p->Sk % plan->block_k == 0)
+    plan->walk = BACKWARD_FULL;
+  if (window.left == ATTENTION_OPEN && window.right == 0 && p->offset == 0 &&
+      plan->block_k % plan->block_q == 0) {
+    plan->walk = BACKWARD_CAUSAL;
+    plan->rows = plan->k_blocks * plan->block_k;
+  }
+  plan->dq_rows = plan->walk == BACKWARD_CAUSAL ? plan->block_k : plan->rows;
+}
+
+/* Windows are held twice, sums once; what the compiler spills comes on top. */
+static int64_t count_vmem(const kernels_request *request,
+                          const backward_plan *plan) {
+  const attention_problem *p = request->problem;
+  int64_t size = (int64_t)pfl_dtype_size(p->dtype);
+  int64_t d = padded(p->D), dv = padded(p->Dv);
+  int64_t keys = plan->block_k * (p->group > 1 ? plan->k_blocks : 1);
+  int64_t rows = plan->rows * (d + 2 * dv) * size + plan->dq_rows * d * size +
+                 plan->rows * 4 * 8;
+  int64_t blocks = 2 * plan->block_k * (d + dv) * size;
+  int64_t sums = 4 * (plan->rows * (d + 16) + keys * (d + dv));
+  int64_t spills = 20 * plan->block_q * plan->block_k;
+  int64_t ids =
+      request->segment_ids ? 4 * (LANES * plan->block_k + 16 * plan->rows) : 0;
+  return 2 * (rows + blocks) + sums + spills + ids + (4 << 20);
+}
+
+pfl_status backward_plan_make(const kernels_request *request,
+                              const kernels_chip *chip, backward_plan *out_plan,
+                              pfl_error *error) {
+  const attention_problem *p = request->problem;
+  backward_plan plan = {0};
+  PFL_TRY(flash_plan_check_problem(p, error));
+  choose_tiles(request, &plan);
+  PFL_TRY(flash_plan_check_tiles(plan.block_q, plan.block_k, plan.unroll,
+                                 plan.tile, plan.block_k, error));
+  choose_walk(request, &plan);
+  plan.vmem_bytes = count_vmem(request, &plan);
+  if (plan.vmem_bytes > chip->vmem_bytes)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "Q, O and dO of a head of %lld queries need %lld bytes of VMEM "
+              "with these tiles: %s has %lld",
+              (long long)p->Sq, (long long)plan.vmem_bytes, chip->name,
+              (long long)chip->vmem_bytes);
+  *out_plan = plan;
+  return PFL_STATUS_OK;
+}
+
+void backward_plan_tell(const backward_plan *plan, kernels_program *program) {
+  static const char *const words[] = {
+#define BACKWARD_WALK_WORDS(name, text) [BACKWARD_##name] = text,
+      BACKWARD_WALK_LIST(BACKWARD_WALK_WORDS)
+#undef BACKWARD_WALK_WORDS
+  };
+  kernels_tile_add(program, "block_q", plan->block_q);
+  kernels_tile_add(program, "block_k", plan->block_k);
+  kernels_tile_add(program, "unroll", plan->unroll);
+  kernels_tile_add(program, "tile", plan->tile);
+  snprintf(
+      program->plan, sizeof program->plan,
+      "%s; %lld keys a step, %lld x %lld queries a body, a head's Q and dO "
+      "in VMEM",
+      words[plan->walk], (long long)plan->block_k, (long long)plan->unroll,
+      (long long)plan->block_q);
+}

@@ -1,0 +1,191 @@
+/* Flash attention backward on one chip, in one pass over blocks of keys.
+ *
+ *   grid (B, Hq, blocks of keys), the last fastest
+ *
+ *                        windows, brought by the pipeline a step ahead:
+ *     k, v               the step's block_k keys
+ *     q, do, o, lse      all rows of the head: brought once a head
+ *     dk, dv             the step's keys, written by the last query head of the
+ *                        group
+ *     dq                 causal: the rows at the positions of the step's keys;
+ *                        else all rows of the head, written at its last step
+ *                        scratch, kept from step to step:
+ *     dq_sum             f32, all rows of the head
+ *     dk_sum, dv_sum     f32, the step's keys; all keys where heads share them
+ *     row_lse, row_delta of the head, made at its first step
+ *
+ * Every sum is taken in one order: the result is the same each time.
+ * docs/kernels.md has the cycle account. */
+#include <stdio.h>
+
+#include "kernels/backward_kernel.h"
+#include "kernels/columns.h"
+#include "kernels/writers.h"
+
+static mo_value *kv_head_of(mo_builder *b, const attention_problem *p,
+                            mo_value *head) {
+  return mo_div(b, head, mo_i32(b, (double)p->group));
+}
+
+static void map_kv(mo_builder *b, const mo_map_arguments *arguments,
+                   const void *user, mo_value **out_block) {
+  out_block[0] = arguments->grid[0];
+  out_block[1] = kv_head_of(b, user, arguments->grid[1]);
+  out_block[2] = arguments->grid[2];
+  out_block[3] = mo_i32(b, 0);
+}
+
+/* dK and dV stay at their first block until the group's last query head. */
+static void map_kv_sum(mo_builder *b, const mo_map_arguments *arguments,
+                       const void *user, mo_value **out_block) {
+  const attention_problem *p = user;
+  map_kv(b, arguments, user, out_block);
+  if (p->group == 1) return;
+  mo_value *member = mo_rem(b, arguments->grid[1], mo_i32(b, (double)p->group));
+  mo_value *last = mo_eq(b, member, mo_i32(b, (double)p->group - 1));
+  out_block[2] = mo_select(b, last, arguments->grid[2], mo_i32(b, 0));
+}
+
+static void add_inputs(backward *f, const kernels_request *request) {
+  mo_builder *b = f->b;
+  const attention_problem *p = f->problem;
+  const backward_plan *plan = f->plan;
+  mo_element element = kernels_element(p->dtype);
+  mo_map head = MO_MAP(0, 1, -1, -1), keys = MO_MAP_BY(map_kv, p);
+  if (request->sinks) f->sinks = mo_prefetch(b, MO_F32, MO_SHAPE(p->Hq));
+  f->q = mo_window(b, element, MO_SHAPE(1, 1, plan->rows, p->D), head);
+  f->k = mo_window(b, element, MO_SHAPE(1, 1, plan->block_k, p->D), keys);
+  f->v = mo_window(b, element, MO_SHAPE(1, 1, plan->block_k, p->Dv), keys);
+  f->o = mo_window(b, element, MO_SHAPE(1, 1, plan->rows, p->Dv), head);
+  f->lse = mo_window(b, MO_F32, MO_SHAPE(1, 1, 1, plan->rows), head);
+  f->d_o = mo_window(b, element, MO_SHAPE(1, 1, plan->rows, p->Dv), head);
+  if (!request->segment_ids) return;
+  f->q_ids =
+      mo_window(b, MO_I32, MO_SHAPE(1, 1, plan->rows), MO_MAP(0, -1, -1));
+  f->kv_ids =
+      mo_window(b, MO_I32, MO_SHAPE(1, 1, plan->block_k), MO_MAP(0, -1, 2));
+}
+
+static void add_outputs(backward *f) {
+  mo_builder *b = f->b;
+  const attention_problem *p = f->problem;
+  const backward_plan *plan = f->plan;
+  mo_element element = kernels_element(p->dtype);
+  mo_map block = MO_MAP(0, 1, 2, -1), head = MO_MAP(0, 1, -1, -1);
+  mo_map keys = MO_MAP_BY(map_kv_sum, p);
+  f->dq = mo_window(b, element, MO_SHAPE(1, 1, plan->dq_rows, p->D),
+                    plan->dq_rows < plan->rows ? block : head);
+  f->dk = mo_window(b, element, MO_SHAPE(1, 1, plan->block_k, p->D), keys);
+  f->dv = mo_window(b, element, MO_SHAPE(1, 1, plan->block_k, p->Dv), keys);
+  if (f->sinks)
+    f->dsinks = mo_window(b, MO_F32, MO_SHAPE(1, p->Hq), MO_MAP(-1, -1));
+}
+
+static void add_scratch(backward *f) {
+  mo_builder *b = f->b;
+  const attention_problem *p = f->problem;
+  const backward_plan *plan = f->plan;
+  int64_t keys = plan->block_k * (p->group > 1 ? plan->k_blocks : 1);
+  f->dq_sum = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(plan->rows, p->D));
+  f->dk_sum = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(keys, p->D));
+  f->dv_sum = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(keys, p->Dv));
+  f->row_lse = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(1, plan->rows));
+  f->row_delta = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(1, plan->rows));
+  if (f->kv_ids)
+    f->key_ids = mo_scratch(b, MO_VMEM, MO_I32, MO_SHAPE(plan->block_k, LANES));
+}
+
+static void write_kernel(backward *f, const kernels_request *request) {
+  mo_builder *b = f->b;
+  const attention_problem *p = f->problem;
+  const backward_plan *plan = f->plan;
+  mo_kernel(b, "flash_backward",
+            &(mo_grid){3, {p->B, p->Hq, plan->k_blocks}, {false}});
+  add_inputs(f, request);
+  add_outputs(f);
+  add_scratch(f);
+  f->zero = mo_i32(b, 0);
+  f->one = mo_i32(b, 1);
+  f->block = mo_grid_index(b, 2);
+  f->key = mo_mul(b, f->block, mo_i32(b, (double)plan->block_k));
+  f->key = mo_multiple(b, f->key, (int)plan->block_k);
+  f->sum_key = p->group > 1 ? f->key : f->zero;
+  backward_begin(f);
+  if (f->kv_ids) {
+    mo_value *ids = mo_load(b, f->kv_ids, MO_VALUES(f->zero, f->zero, f->zero),
+                            MO_SHAPE(1, plan->block_k));
+    mo_store_all(b, columns_from_row(b, ids), f->key_ids);
+  }
+  backward_walk(f);
+  backward_finish_keys(f);
+  mo_kernel_end(b);
+}
+
+/* ---- The program ----------------------------------------------------------
+ */
+
+static void add_tensors(const kernels_request *request,
+                        kernels_kernel *kernel) {
+  const attention_problem *p = request->problem;
+  mo_shape query = MO_SHAPE(p->B, p->Hq, p->Sq, p->D);
+  mo_shape out = MO_SHAPE(p->B, p->Hq, p->Sq, p->Dv);
+  mo_shape key = MO_SHAPE(p->B, p->Hkv, p->Sk, p->D);
+  mo_shape value = MO_SHAPE(p->B, p->Hkv, p->Sk, p->Dv);
+  if (request->sinks)
+    kernels_input_add(kernel, "sinks", PFL_DTYPE_F32, MO_SHAPE(p->Hq));
+  kernels_input_add(kernel, "q", p->dtype, query);
+  kernels_input_add(kernel, "k", p->dtype, key);
+  kernels_input_add(kernel, "v", p->dtype, value);
+  kernels_input_add(kernel, "o", p->dtype, out);
+  kernels_input_add(kernel, "lse", PFL_DTYPE_F32,
+                    MO_SHAPE(p->B, p->Hq, 1, p->Sq));
+  kernels_input_add(kernel, "do", p->dtype, out);
+  if (request->segment_ids) {
+    kernels_input_add(kernel, "q_segment_ids", PFL_DTYPE_I32,
+                      MO_SHAPE(p->B, 1, p->Sq));
+    kernels_input_add(kernel, "kv_segment_ids", PFL_DTYPE_I32,
+                      MO_SHAPE(p->B, 1, p->Sk));
+  }
+  /* XLA would bring small tensors to VMEM itself, before the kernel begins. */
+  for (int i = request->sinks; i < kernel->input_count; i++)
+    kernel->inputs[i].pinned = true;
+  kernels_output_add(kernel, "dq", p->dtype, query);
+  kernels_output_add(kernel, "dk", p->dtype, key);
+  kernels_output_add(kernel, "dv", p->dtype, value);
+  if (request->sinks)
+    kernels_output_add(kernel, "dsinks", PFL_DTYPE_F32, MO_SHAPE(1, p->Hq));
+}
+
+static void add_kernel(const kernels_request *request,
+                       const backward_plan *plan, mo_module *module,
+                       kernels_program *program) {
+  const attention_problem *p = request->problem;
+  kernels_kernel *kernel = &program->kernels[program->kernel_count++];
+  double pairs = attention_visible_pairs(p) * (double)(p->B * p->Hq);
+  int64_t size = (int64_t)pfl_dtype_size(p->dtype), width = p->D + p->Dv;
+  kernel->name = program->name = "flash_backward";
+  kernel->module = module;
+  kernel->flops = (int64_t)(5 * pairs * (double)width);
+  kernel->transcendentals = (int64_t)pairs;
+  kernel->bytes_accessed =
+      2 * p->B * (p->Hq * p->Sq + p->Hkv * p->Sk) * width * size;
+  kernel->vmem_limit_bytes = plan->vmem_bytes;
+  add_tensors(request, kernel);
+  backward_plan_tell(plan, program);
+}
+
+pfl_status kernels_backward_write(const kernels_request *request,
+                                  const kernels_chip *chip,
+                                  const pfl_allocator *allocator,
+                                  kernels_program *program, pfl_error *error) {
+  backward_plan plan;
+  PFL_TRY(backward_plan_make(request, chip, &plan, error));
+  mo_builder b;
+  mo_module *module;
+  mo_begin(&b, allocator);
+  backward f = {.b = &b, .problem = request->problem, .plan = &plan};
+  write_kernel(&f, request);
+  PFL_TRY(mo_finish(&b, &module, error));
+  add_kernel(request, &plan, module, program);
+  return PFL_STATUS_OK;
+}
