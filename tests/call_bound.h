@@ -88,7 +88,8 @@ static inline void bound_forward(const bound_call *c, const bound_row *row,
     least_sum += p / factor;
     most_sum += p * factor;
     double change = p * (factor - 1) + UNDERFLOW_F32;
-    double relative = 2 * sums + 3 * UNIT_F32 + (c->pairs ? UNIT_BF16 : 0);
+    double relative =
+        2 * sums + 2 * end + 3 * UNIT_F32 + (c->pairs ? UNIT_BF16 : 0);
     const double *v = row->v + row->slots[n] * c->Dv;
     for (int64_t d = 0; d < c->Dv; d++)
       out_o[d] +=
@@ -97,7 +98,7 @@ static inline void bound_forward(const bound_call *c, const bound_row *row,
   for (int64_t d = 0; d < c->Dv; d++)
     out_o[d] = out_o[d] / least_sum + UNDERFLOW_F32;
   *out_lse = fmax(log(most_sum), -log(least_sum)) + sums + 4 * UNIT_F32 +
-             end * fabs(lse);
+             end * (fabs(lse) + log((double)row->count + 1));
 }
 
 /* What backward was given for a row and what is exact. */
@@ -167,10 +168,14 @@ static inline void bound_backward(const bound_call *c, const bound_row *row,
     for (int64_t d = 0; d < c->Dv; d++)
       dv[row->slots[n] * c->Dv + d] += to_value * fabs(g->d_o[d]);
   }
-  if (row->sink)
-    *dsink += exp(*row->sink - g->lse) *
-              (exp(lse_error) * (fabs(delta) + delta_error) - fabs(delta) +
-               UNIT_F32 * fabs(delta));
+  if (!row->sink) return;
+  double p = exp(*row->sink - g->lse), room = fabs(delta) + delta_error;
+  *dsink += p * (exp(lse_error) * room - fabs(delta) + UNIT_F32 * fabs(delta));
+  if (c->end > 0)
+    *dsink +=
+        p * room * UNIT_F32 *
+            (double)(c->query_terms + 10 + (int64_t)fabs(g->lse - *row->sink)) +
+        UNDERFLOW_F32;
 }
 
 #endif

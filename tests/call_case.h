@@ -162,6 +162,7 @@ typedef struct call_case {
   float *sinks;
   void *o, *dq, *dk, *dv; /* results; NaN before */
   float *lse, *dsinks;
+  double end; /* of bound_call */
 } call_case;
 
 static inline call_options call_random_options(int round) {
@@ -424,6 +425,7 @@ static inline void call_forward_bounds(const call_case *c, bool pairs,
                                        double *o, double *lse) {
   const attention_problem *p = &c->exact.problem;
   bound_call bound = call_bound_call(p, pairs);
+  bound.end = c->end;
   int64_t *slots = case_allocate(p->Sk, sizeof *slots);
   double *room = case_allocate(2 * p->Sk, sizeof *room);
   for (int64_t row = 0; row < c->rows; row++) {
@@ -464,6 +466,7 @@ static inline call_gradients call_backward_bounds(const call_case *c,
                                                   bool pairs) {
   const attention_problem *p = &c->exact.problem;
   bound_call bound = call_bound_call(p, pairs);
+  bound.end = c->end;
   int64_t *slots = case_allocate(p->Sk, sizeof *slots);
   double *room = case_allocate(2 * p->Sk, sizeof *room);
   double *given_o = reference_widen(c->o, p->dtype, c->rows * p->Dv);

@@ -79,13 +79,13 @@ static void check_compiles(const char *target, kernels_op op,
   check_request(&request, s);
 }
 
-static void test_forward(void) {
+static void check_op(kernels_op op) {
   static const char *const targets[] = {"v4:2x2x1", "v5p:2x2x1", "v5e:1x1",
                                         "v6e:2x2", "tpu7x:2x2x1"};
   static const compiled common = {
       {1, 4, 2, 1024, 1024, 128}, PFL_DTYPE_BF16, {.causal = 1}};
   static const compiled odd[] = {
-      {{1, 1, 1, 1, 1, 64}, PFL_DTYPE_BF16, {0}},
+      {{1, 1, 1, 1, 1, 64, 64}, PFL_DTYPE_BF16, {0}},
       {{2, 3, 1, 333, 517, 192, 128}, PFL_DTYPE_BF16, {.causal = 1}},
       {{1, 2, 2, 517, 300, 96}, PFL_DTYPE_BF16, {.causal = 1}},
       {{1, 2, 1, 129, 700, 256},
@@ -96,10 +96,14 @@ static void test_forward(void) {
        {.causal = 1, .windowed = 1, .window_left = 99, .window_right = -1}},
       {{1, 2, 2, 200, 200, 80, 40}, PFL_DTYPE_F32, {0}}};
   for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
-    check_compiles(targets[i], KERNELS_FORWARD, &common);
+    check_compiles(targets[i], op, &common);
   for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
-    check_compiles("v5e:1x1", KERNELS_FORWARD, &odd[i]);
+    check_compiles("v5e:1x1", op, &odd[i]);
 }
+
+static void test_forward(void) { check_op(KERNELS_FORWARD); }
+
+static void test_backward(void) { check_op(KERNELS_BACKWARD); }
 
 /* The sizes are B, Hq, Hkv, T, Smax, D, Dv. */
 static void check_decode(const char *target, int chips, const compiled *shape) {

@@ -16,16 +16,11 @@ static mo_value *load_all_of(const backward *f, mo_value *window,
 /* ---- Before ---------------------------------------------------------------
  */
 
-/* x where the row exists, else `otherwise`. */
-static mo_value *of_rows(const backward *f, mo_value *x, mo_value *first,
-                         double otherwise) {
+/* How many of the rows from `first` on there are; NULL: all. */
+static mo_value *existing(const backward *f, mo_value *first) {
   mo_builder *b = f->b;
-  if (!x || f->problem->Sq == f->plan->rows) return x;
-  mo_shape shape = {x->type->rank, x->type->shape};
-  mo_value *count = mo_sub(b, mo_i32(b, (double)f->problem->Sq), first);
-  mo_value *there =
-      mo_lt(b, mo_iota(b, shape, 1), mo_broadcast(b, count, shape));
-  return mo_select(b, there, x, mo_full(b, MO_F32, shape, otherwise));
+  if (f->problem->Sq == f->plan->rows) return NULL;
+  return mo_sub(b, mo_i32(b, (double)f->problem->Sq), first);
 }
 
 /* LSE of rows in units of log2; infinite for rows that saw no key or do not
@@ -39,7 +34,7 @@ static void make_lse(const backward *f, mo_value *first, int64_t count) {
   mo_value *most = mo_full(b, MO_F32, row, INFINITY);
   lse = mo_select(b, mo_eq(b, lse, none), most,
                   flash_times(b, lse, FLASH_LOG2_E));
-  mo_store(b, of_rows(f, lse, first, INFINITY), f->row_lse,
+  mo_store(b, columns_clip(b, lse, existing(f, first), INFINITY), f->row_lse,
            MO_VALUES(f->zero, first));
 }
 
@@ -50,7 +45,7 @@ static void make_delta(const backward *f, mo_value *first, int64_t count) {
   mo_value *d_o = mo_cast(b, load_all_of(f, f->d_o, first, count), MO_F32);
   mo_value *delta = mo_reduce(b, MO_SUM, mo_mul(b, o, d_o), 1);
   delta = columns_to_row(b, columns_make(b, delta));
-  mo_store(b, of_rows(f, delta, first, 0), f->row_delta,
+  mo_store(b, columns_clip(b, delta, existing(f, first), 0), f->row_delta,
            MO_VALUES(f->zero, first));
 }
 

@@ -49,6 +49,19 @@ static void add_to(const backward *f, mo_value *sum, mo_value *row,
   mo_store(b, mo_add(b, old, x), sum, ((mo_values){2, at}));
 }
 
+/* How many of the tile's keys, or rows, there are; NULL: all. */
+static mo_value *existing_keys(const backward *f) {
+  mo_builder *b = f->b;
+  if (f->problem->Sk % f->plan->block_k == 0) return NULL;
+  return mo_sub(b, mo_i32(b, (double)f->problem->Sk), f->key);
+}
+
+static mo_value *existing_rows(const backward *f, const backward_tile *tile) {
+  mo_builder *b = f->b;
+  if (f->problem->Sq == f->plan->rows) return NULL;
+  return mo_sub(b, mo_i32(b, (double)f->problem->Sq), tile->row);
+}
+
 static mo_value *mask(const backward *f, mo_value *p,
                       const backward_tile *tile) {
   mo_builder *b = f->b;
@@ -59,15 +72,13 @@ static mo_value *mask(const backward *f, mo_value *p,
   if (tile->mask == MASK_POSITION) {
     mo_value *position =
         mo_add(b, tile->row, mo_i32(b, (double)problem->offset));
-    mo_value *keys = problem->Sk % f->plan->block_k
-                         ? mo_sub(b, mo_i32(b, (double)problem->Sk), f->key)
-                         : NULL;
     p = masks_by_position(b, hidden, p, problem->window,
-                          mo_sub(b, position, f->key), keys);
+                          mo_sub(b, position, f->key), existing_keys(f));
   }
   if (!f->kv_ids) return p;
   mo_value *ids = mo_load(b, f->q_ids, MO_VALUES(f->zero, f->zero, tile->row),
                           MO_SHAPE(1, tile->rows));
+  ids = columns_clip(b, ids, existing_rows(f, tile), 0);
   mo_value *key_ids = mo_load(b, f->key_ids, MO_VALUES(f->zero, f->zero),
                               MO_SHAPE(tile->keys, LANES));
   return masks_by_segment(b, hidden, p, key_ids, ids);
@@ -92,13 +103,7 @@ void backward_meet(const backward *f, const backward_tile *tile) {
   mo_value *no_value = mo_full(b, MO_F32, MO_SHAPE(keys, problem->Dv), 0);
   mo_value *no_row = mo_full(b, MO_F32, MO_SHAPE(rows, problem->D), 0);
 
-  mo_value *some_keys = problem->Sk % f->plan->block_k
-                            ? mo_sub(b, mo_i32(b, (double)problem->Sk), f->key)
-                            : NULL;
-  mo_value *some_rows =
-      problem->Sq < f->plan->rows
-          ? mo_sub(b, mo_i32(b, (double)problem->Sq), tile->row)
-          : NULL;
+  mo_value *some_keys = existing_keys(f), *some_rows = existing_rows(f, tile);
   mo_value *q = load(f, f->q, tile->row, rows, some_rows);
   mo_value *d_o = load(f, f->d_o, tile->row, rows, some_rows);
   mo_value *k = load(f, f->k, f->zero, keys, some_keys);

@@ -38,6 +38,16 @@ mo_value *columns_invert(mo_builder *b, mo_value *x) {
   return mo_mul(b, r, mo_sub(b, two, mo_mul(b, x, r)));
 }
 
+mo_value *columns_clip(mo_builder *b, mo_value *row, mo_value *count,
+                       double otherwise) {
+  if (!row || !count) return row;
+  mo_shape shape = {row->type->rank, row->type->shape};
+  mo_value *there =
+      mo_lt(b, mo_iota(b, shape, 1), mo_broadcast(b, count, shape));
+  return mo_select(b, there, row,
+                   mo_full(b, row->type->element, shape, otherwise));
+}
+
 /* A square of 128 rows holds row i's number at [i, i], among others; with all
  * but the diagonal at 0, the sum over its rows is the row. */
 mo_value *columns_to_row(mo_builder *b, mo_value *column) {

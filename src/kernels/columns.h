@@ -26,6 +26,11 @@ mo_value *columns_make(mo_builder *b, mo_value *x);
  * third of the ops of a division. NaN for 0 and infinity. */
 mo_value *columns_invert(mo_builder *b, mo_value *x);
 
+/* A row with `otherwise` from its element `count` on, count an i32; NULL: the
+ * row as it is. What lies beyond a tensor's end is not to decide anything. */
+mo_value *columns_clip(mo_builder *b, mo_value *row, mo_value *count,
+                       double otherwise);
+
 /* A column [rows, 128] of f32 to a row [1, rows]; rows a multiple of 128. */
 mo_value *columns_to_row(mo_builder *b, mo_value *column);
 

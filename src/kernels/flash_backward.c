@@ -114,6 +114,9 @@ static void write_kernel(backward *f, const kernels_request *request) {
   if (f->kv_ids) {
     mo_value *ids = mo_load(b, f->kv_ids, MO_VALUES(f->zero, f->zero, f->zero),
                             MO_SHAPE(1, plan->block_k));
+    if (p->Sk % plan->block_k)
+      ids =
+          columns_clip(b, ids, mo_sub(b, mo_i32(b, (double)p->Sk), f->key), 0);
     mo_store_all(b, columns_from_row(b, ids), f->key_ids);
   }
   backward_walk(f);

@@ -1,13 +1,18 @@
 /* Segment ids: whole chunks of keys are skipped where their ids and those of
  * the block's rows lie apart. Ranges are compared in f32: rounding keeps order,
  * so that an id in common is never missed. */
+#include <math.h>
+
 #include "kernels/columns.h"
 #include "kernels/forward_kernel.h"
 
-static mo_value *extreme(const forward *f, mo_value *ids, mo_combine combine) {
+/* The least or most of a row of ids, of which the first `count` exist. */
+static mo_value *extreme(const forward *f, mo_value *ids, mo_combine combine,
+                         mo_value *count) {
   mo_builder *b = f->b;
-  mo_value *x = mo_reduce(b, combine, mo_cast(b, ids, MO_F32), 1);
-  return mo_element_of(b, x);
+  double none = combine == MO_MIN ? INFINITY : -INFINITY;
+  mo_value *x = columns_clip(b, mo_cast(b, ids, MO_F32), count, none);
+  return mo_element_of(b, mo_reduce(b, combine, x, 1));
 }
 
 /* For each chunk of the batch entry's keys. */
@@ -20,8 +25,9 @@ static void make_ranges(const forward *f) {
   mo_value *key = mo_multiple(b, mo_mul(b, chunk, size), (int)f->plan->block_k);
   mo_value *ids = mo_load(b, f->kv_ids, MO_VALUES(f->zero, f->zero, key),
                           MO_SHAPE(1, f->plan->block_k));
-  mo_set(b, extreme(f, ids, MO_MIN), f->id_ranges, MO_VALUES(chunk));
-  mo_set(b, extreme(f, ids, MO_MAX), f->id_ranges,
+  mo_value *keys = mo_sub(b, mo_i32(b, (double)f->problem->Sk), key);
+  mo_set(b, extreme(f, ids, MO_MIN, keys), f->id_ranges, MO_VALUES(chunk));
+  mo_set(b, extreme(f, ids, MO_MAX, keys), f->id_ranges,
          MO_VALUES(mo_add(b, chunk, count)));
   mo_end(b, MO_NONE);
 }
@@ -34,8 +40,10 @@ void forward_segments_begin(forward *f) {
   mo_end(b, MO_NONE);
   mo_value *ids = mo_load(b, f->q_ids, MO_VALUES(f->zero, f->zero, f->zero),
                           MO_SHAPE(1, f->plan->block_q));
-  f->least_id = extreme(f, ids, MO_MIN);
-  f->most_id = extreme(f, ids, MO_MAX);
+  mo_value *rows = mo_sub(b, mo_i32(b, (double)f->problem->Sk), f->position);
+  f->least_id = extreme(f, ids, MO_MIN, rows);
+  f->most_id = extreme(f, ids, MO_MAX, rows);
+  ids = columns_clip(b, ids, rows, 0);
   mo_store_all(b, columns_from_row(b, ids), f->row_ids);
 }
 

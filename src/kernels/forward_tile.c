@@ -74,6 +74,7 @@ static mo_value *mask(const forward *f, mo_value *s, const forward_tile *tile) {
   if (!f->kv_ids) return s;
   mo_value *ids = mo_load(b, f->kv_ids, MO_VALUES(f->zero, f->zero, tile->key),
                           MO_SHAPE(1, tile->keys));
+  ids = columns_clip(b, ids, existing(f, tile), 0);
   mo_value *row_ids = load_state(f, f->row_ids, tile->row, tile->rows);
   return masks_by_segment(b, hidden, s, row_ids, ids);
 }

@@ -1,0 +1,128 @@
+/* The TPU's forward and backward on the simulated slice, against the fp64
+ * reference within the bounds of docs/numerics.md: all features, pairwise and
+ * more, over odd sizes and with small tiles, so that every way through the
+ * kernels is gone. The chip is hostile: memory starts as NaN, DMAs come as
+ * early or late as they may; no hazard may be reported. */
+#include "call_case.h"
+#include "kernel_case.h"
+
+static const pfl_allocator heap;
+
+typedef struct flash_case {
+  call_case call;
+  kernels_tile tiles[4];
+  int tile_count;
+} flash_case;
+
+static int list_tensors(const call_case *c, device_tensor *out) {
+  const attention_problem *p = &c->exact.problem;
+  const pfl_dtype f32 = PFL_DTYPE_F32, i32 = PFL_DTYPE_I32;
+  const device_tensor all[] = {
+      {"sinks", f32, 1, {p->Hq}, c->sinks},
+      {"q", p->dtype, 4, {p->B, p->Hq, p->Sq, p->D}, c->q},
+      {"k", p->dtype, 4, {p->B, p->Hkv, p->Sk, p->D}, c->k},
+      {"v", p->dtype, 4, {p->B, p->Hkv, p->Sk, p->Dv}, c->v},
+      {"q_segment_ids", i32, 2, {p->B, p->Sq}, c->exact.q_segment_ids},
+      {"kv_segment_ids", i32, 2, {p->B, p->Sk}, c->exact.kv_segment_ids},
+      {"o", p->dtype, 4, {p->B, p->Hq, p->Sq, p->Dv}, c->o},
+      {"lse", f32, 3, {p->B, p->Hq, p->Sq}, c->lse},
+      {"do", p->dtype, 4, {p->B, p->Hq, p->Sq, p->Dv}, c->d_o},
+      {"dq", p->dtype, 4, {p->B, p->Hq, p->Sq, p->D}, c->dq},
+      {"dk", p->dtype, 4, {p->B, p->Hkv, p->Sk, p->D}, c->dk},
+      {"dv", p->dtype, 4, {p->B, p->Hkv, p->Sk, p->Dv}, c->dv},
+      {"dsinks", f32, 1, {p->Hq}, c->dsinks}};
+  memcpy(out, all, sizeof all);
+  return COUNT(all);
+}
+
+static bool run(const flash_case *s, kernels_op op) {
+  const call_case *c = &s->call;
+  kernels_program program;
+  device_tensor tensors[16];
+  pfl_error error = {PFL_STATUS_OK, ""};
+  sim_report report;
+  pfl_status status =
+      kernels_write(&(kernels_request){.op = op,
+                                       .problem = &c->exact.problem,
+                                       .target = "v5e:1x1",
+                                       .lse = true,
+                                       .segment_ids = c->exact.q_segment_ids,
+                                       .sinks = c->sinks,
+                                       .tiles = s->tiles,
+                                       .tile_count = s->tile_count},
+                    &heap, &program, &error);
+  CHECK(!status, "%s; %s", error.message, call_text);
+  if (status) return false;
+  sim_options options = {
+      .chips = 1, .hostile = true, .seed = check_random(), .threads = 1};
+  status = kernel_case_run(&program, tensors, list_tensors(c, tensors),
+                           &options, &report, &error);
+  CHECK(!status, "%s; %s, tiles %s %lld; %s", error.message, program.plan,
+        s->tile_count ? s->tiles[0].name : "",
+        (long long)(s->tile_count ? s->tiles[0].value : 0), call_text);
+  kernels_program_release(&program);
+  return !status;
+}
+
+static void check(const flash_case *s) {
+  bool pairs = s->call.exact.problem.dtype == PFL_DTYPE_BF16;
+  case_forward(&s->call.exact);
+  case_backward(&s->call.exact);
+  if (!run(s, KERNELS_FORWARD)) return;
+  call_check_forward(&s->call, pairs);
+  if (!run(s, KERNELS_BACKWARD)) return;
+  call_check_backward(&s->call, pairs);
+}
+
+/* ---- Any problem ----------------------------------------------------------
+ */
+
+static const int64_t dims[] = {64, 96, 128, 192, 256, 1, 33, 80, 130};
+static const int64_t lengths[] = {1,   2,   61,  127, 128, 129, 255,
+                                  256, 257, 384, 389, 512, 521, 640};
+
+static pfl_attention draw(const call_options *options) {
+  static const int64_t groups[] = {1, 1, 2, 3, 4};
+  pfl_attention a;
+  do {
+    int64_t kv_heads = check_between(1, 2), group = PICK(groups);
+    a = (pfl_attention){.struct_size = sizeof a,
+                        .batch = check_between(1, 2),
+                        .q_heads = kv_heads * group,
+                        .kv_heads = kv_heads,
+                        .q_length = PICK(lengths),
+                        .kv_length = PICK(lengths),
+                        .head_dim = PICK(dims),
+                        .v_head_dim = PICK(dims),
+                        .dtype = options->dtype};
+    if (check_between(0, 1)) a.v_head_dim = a.head_dim;
+    if (check_between(0, 1)) a.kv_length = a.q_length;
+  } while (call_cost(&a) > 1.5e7);
+  a.scoring = call_draw_scoring(options->mask);
+  return a;
+}
+
+/* Small blocks, so that there are several of each. */
+static void draw_tiles(flash_case *s) {
+  static const int64_t blocks[] = {128, 256};
+  if (check_between(0, 3) == 0) return;
+  s->tiles[s->tile_count++] = (kernels_tile){"block_q", PICK(blocks)};
+  s->tiles[s->tile_count++] = (kernels_tile){"block_k", PICK(blocks)};
+  s->tiles[s->tile_count++] = (kernels_tile){"tile", 128};
+  s->tiles[s->tile_count++] = (kernels_tile){"unroll", check_between(1, 2)};
+}
+
+static void test_any(void) {
+  for (int i = 0; i < check_cases(40); i++) {
+    call_options options = call_random_options(i);
+    if (options.dtype == PFL_DTYPE_F16) options.dtype = PFL_DTYPE_BF16;
+    flash_case s = {.tile_count = 0};
+    s.call = call_make(draw(&options), &options);
+    s.call.end = 4;
+    draw_tiles(&s);
+    check(&s);
+    call_free(&s.call);
+  }
+}
+
+int main(void) { return CHECK_RUN(test_any); }
