@@ -150,6 +150,6 @@ static void test_decode(void) {
 }
 
 int main(void) {
-  int failed = CHECK_RUN(test_forward, test_decode);
+  int failed = CHECK_RUN(test_forward, test_backward, test_decode);
   return failed ? failed : missing ? 77 : 0;
 }
