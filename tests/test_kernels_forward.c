@@ -104,7 +104,7 @@ static void test_refusals(void) {
                      .head_dim = 128,
                      .dtype = PFL_DTYPE_BF16};
   refused(&a, "block_q", 100, "must be a multiple of 128");
-  refused(&a, "block_k", 0, "must be a multiple of 128");
+  refused(&a, "block_k", 64, "must be a multiple of 128");
   refused(&a, "unroll", 3, "must be a power of two");
   refused(&a, "tile", 384, "divides 512");
   refused(&a, "colour", 1, "no tile of forward is called 'colour'");
