@@ -43,8 +43,7 @@ static bootstrap_ratio compare(const experiment *e, int64_t resamples,
   return result;
 }
 
-/* ---- Coverage
- * ---------------------------------------------------------------- */
+/* ---- Coverage ---------------------------------------------------------- */
 
 /* In how many of `draws` experiments the intervals hold the truth. */
 typedef struct coverage {
@@ -139,8 +138,7 @@ static void test_known_answers(void) {
            100.0 * held / draws, 100.0 * found / draws, draws);
 }
 
-/* ---- Algebra
- * ------------------------------------------------------------------ */
+/* ---- Algebra ----------------------------------------------------------- */
 
 /* The value is the ratio of sums; swapping the sides turns all over; the same
  * seed gives the same bounds; more runs of the same kind narrow them. */
@@ -195,8 +193,7 @@ static void test_no_spread(void) {
         "%g %g %g", r.ratio.low, r.ratio.value, r.ratio.high);
 }
 
-/* ---- Student
- * ------------------------------------------------------------------- */
+/* ---- Student ----------------------------------------------------------- */
 
 static void test_student(void) {
   /* tables of Student's t, two-sided */
@@ -214,8 +211,7 @@ static void test_student(void) {
   }
 }
 
-/* ---- Steadiness
- * ---------------------------------------------------------------- */
+/* ---- Steadiness -------------------------------------------------------- */
 
 static double series[2000];
 

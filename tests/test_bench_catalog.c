@@ -8,11 +8,7 @@
 
 #define DATA PFLASH_TESTS_DIR "/../bench/data"
 
-static const char *const file_names[] = {"hardware.csv", "prices.csv",
-                                         "published.csv", "efficiency.csv"};
-
-/* ---- CSV ------------------------------------------------------------------
- */
+/* ---- CSV --------------------------------------------------------------- */
 
 static const char *const abc[] = {"a", "b", "c", NULL};
 
@@ -56,8 +52,7 @@ static void test_numbers(void) {
   }
 }
 
-/* ---- What is shipped -------------------------------------------------------
- */
+/* ---- What is shipped --------------------------------------------------- */
 
 static void test_shipped(void) {
   bench_catalog c;
@@ -76,6 +71,9 @@ static void test_shipped(void) {
         "no price of %s", chips[i]);
   }
   CHECK(!catalog_chip_find(&c, "v5"), "a stranger");
+  CHECK(c.model_error.anchors >= 3 && c.model_error.worst < 0.2 &&
+            c.model_error.median <= c.model_error.worst,
+        "model error %g, %g", c.model_error.median, c.model_error.worst);
   CHECK(strlen(c.tables[1].hash) == 64, "hash %s", c.tables[1].hash);
   catalog_close(&c);
 }
@@ -126,8 +124,7 @@ static void test_prices(void) {
   catalog_close(&c);
 }
 
-/* ---- What is wrong ----------------------------------------------------------
- */
+/* ---- What is wrong ----------------------------------------------------- */
 
 /* A copy of the shipped files in which the first `from` after the first line of
  * file `which`, or in it if `head`, is `to`. */
@@ -136,8 +133,8 @@ static void put_changed(int which, bool head, const char *from,
   for (int i = 0; i < CATALOG_FILES; i++) {
     char path[600], source[600];
     size_t size;
-    snprintf(source, sizeof source, "%s/%s", DATA, file_names[i]);
-    snprintf(path, sizeof path, "%s", in_directory(file_names[i]));
+    snprintf(source, sizeof source, "%s/%s", DATA, catalog_file_name(i));
+    snprintf(path, sizeof path, "%s", in_directory(catalog_file_name(i)));
     char *bytes = get_file(source, &size);
     char *text = malloc(size + 256);
     CHECK_NEED(text);
@@ -159,42 +156,58 @@ static void put_changed(int which, bool head, const char *from,
 
 static void remove_copies(void) {
   for (int i = 0; i < CATALOG_FILES; i++)
-    CHECK_NEED(!unlink(in_directory(file_names[i])));
+    CHECK_NEED(!unlink(in_directory(catalog_file_name(i))));
 }
 
 static void test_refusals(void) {
-  enum { HARDWARE, PRICES, PUBLISHED, EFFICIENCY };
   static const struct {
     int file;
     bool head;
     const char *from, *to, *words, *more;
   } cases[] = {
-      {PRICES, true, "usd_per_hour,", "usd,", "prices.csv:1: ", "usd"},
-      {PRICES, true, ",kind", "", "prices.csv:1: column kind is missing", ""},
-      {PRICES, true, ",zone", ",kind", "prices.csv:1: ", "there twice"},
-      {PRICES, false, ",14.75,", ",-14.75,", "prices.csv:2: usd_per_hour",
-       "-14.75"},
-      {PRICES, false, ",14.75,", ",,", "prices.csv:2: usd_per_hour", "above 0"},
-      {PRICES, false, ",14.75,", ",free,", "prices.csv:2: ", "free"},
-      {PRICES, false, "capacity-block", "monthly", "prices.csv:2: kind",
+      {CATALOG_PRICES, true, "usd_per_hour,", "usd,", "prices.csv:1: ", "usd"},
+      {CATALOG_PRICES, true, ",kind", "",
+       "prices.csv:1: column kind is missing", ""},
+      {CATALOG_PRICES, true, ",zone", ",kind", "prices.csv:1: ", "there twice"},
+      {CATALOG_PRICES, false, ",14.75,", ",-14.75,",
+       "prices.csv:2: usd_per_hour", "-14.75"},
+      {CATALOG_PRICES, false, ",14.75,", ",,", "prices.csv:2: usd_per_hour",
+       "above 0"},
+      {CATALOG_PRICES, false, ",14.75,", ",free,", "prices.csv:2: ", "free"},
+      {CATALOG_PRICES, false, "capacity-block", "monthly", "prices.csv:2: kind",
        "on-demand, spot"},
-      {PRICES, false, "A100-40GB,8", "A100-40GB,0", "prices.csv:2: chips", "0"},
-      {PRICES, false, "A100-40GB", "A200", "prices.csv:2: chip ", "A200"},
-      {PRICES, false, "2024-12", "2024-13", "prices.csv:2: as_of", "2024-13"},
-      {PRICES, false, "2024-12", "2023-02-29", "prices.csv:2: as_of", "a date"},
-      {PRICES, false, "2024-12", "12/2024", "prices.csv:2: as_of", "a date"},
-      {PRICES, false, ",us,,", ",us,cheapest,", "prices.csv:2: zone", "lowest"},
-      {HARDWARE, false, ",197,", ",lots,", "hardware.csv:2: tflops16", "lots"},
-      {HARDWARE, false, ",819,", ",,", "hardware.csv:2: bandwidth_gb_s", ""},
-      {HARDWARE, false, ",bf16,", ",bf17,", "hardware.csv:2: float16", "fp16"},
-      {HARDWARE, false, "v6e,", "v5e,", "hardware.csv:3: chip", "once"},
-      {PUBLISHED, false, ",audited,", ",overheard,", "published.csv:2: kind",
-       "vendor"},
-      {PUBLISHED, false, "9.81226", "1e400", "published.csv:2: value", "1e400"},
-      {EFFICIENCY, false, "0.75", "1.75", "efficiency.csv:2: high", "at most"},
-      {EFFICIENCY, false, "0.39", "0.9", "efficiency.csv:2: low", "at most"},
-      {EFFICIENCY, false, "memory", "compute", "efficiency.csv:3: bound",
-       "once"},
+      {CATALOG_PRICES, false, "A100-40GB,8", "A100-40GB,0",
+       "prices.csv:2: chips", "0"},
+      {CATALOG_PRICES, false, "A100-40GB", "A200", "prices.csv:2: chip ",
+       "A200"},
+      {CATALOG_PRICES, false, "2024-12", "2024-13", "prices.csv:2: as_of",
+       "2024-13"},
+      {CATALOG_PRICES, false, "2024-12", "2023-02-29", "prices.csv:2: as_of",
+       "a date"},
+      {CATALOG_PRICES, false, "2024-12", "12/2024", "prices.csv:2: as_of",
+       "a date"},
+      {CATALOG_PRICES, false, ",us,,", ",us,cheapest,", "prices.csv:2: zone",
+       "lowest"},
+      {CATALOG_HARDWARE, false, ",197,", ",lots,", "hardware.csv:2: tflops16",
+       "lots"},
+      {CATALOG_HARDWARE, false, ",819,", ",,", "hardware.csv:2: bandwidth_gb_s",
+       ""},
+      {CATALOG_HARDWARE, false, ",bf16,", ",bf17,", "hardware.csv:2: float16",
+       "fp16"},
+      {CATALOG_HARDWARE, false, "v6e,", "v5e,", "hardware.csv:3: chip", "once"},
+      {CATALOG_PUBLISHED, false, ",audited,", ",overheard,",
+       "published.csv:2: kind", "vendor"},
+      {CATALOG_PUBLISHED, false, "9.81226", "1e400", "published.csv:2: value",
+       "1e400"},
+      {CATALOG_EFFICIENCY, false, "0.75", "1.75", "efficiency.csv:2: high",
+       "at most"},
+      {CATALOG_EFFICIENCY, false, "0.39", "0.9", "efficiency.csv:2: low",
+       "at most"},
+      {CATALOG_ANCHORS, false, "144.97", "0", "anchors.csv:2: measured_ms",
+       "above 0"},
+      {CATALOG_ANCHORS, false, "v5e,", "v9e,", "anchors.csv:2: chip", "v9e"},
+      {CATALOG_EFFICIENCY, false, "memory", "compute",
+       "efficiency.csv:3: bound", "once"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     bench_catalog c;
@@ -233,8 +246,7 @@ static void test_own_prices(void) {
         "%s", error.message);
 }
 
-/* ---- Dates ------------------------------------------------------------------
- */
+/* ---- Dates ------------------------------------------------------------- */
 
 static void test_days(void) {
   CHECK(catalog_day("1970-01-01") == 0, "the first");

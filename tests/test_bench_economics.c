@@ -20,8 +20,7 @@ static bench_quantity random_quantity(void) {
 
 static double random_price(void) { return exp(2 * check_normal()); }
 
-/* ---- The worked example
- * ------------------------------------------------------ */
+/* ---- The worked example ------------------------------------------------ */
 
 /* MLPerf v3.1, GPT-J 6B Offline: a v5e-4 against an L4. */
 static void find_anchor(const bench_catalog *c, const catalog_result **out_a,
@@ -160,8 +159,7 @@ static void test_pairs(void) {
   catalog_close(&c);
 }
 
-/* ---- Algebra
- * ------------------------------------------------------------------ */
+/* ---- Algebra ----------------------------------------------------------- */
 
 static void test_one_side(void) {
   bench_quantity rate = quantity_point(1000);
@@ -253,8 +251,7 @@ static void test_quantities(void) {
   CHECK(close_to(quantity_range(2, 8).value, 4), "the middle of a range");
 }
 
-/* ---- Verdicts
- * ----------------------------------------------------------------- */
+/* ---- Verdicts ---------------------------------------------------------- */
 
 static void test_verdict_cases(void) {
   static const struct {

@@ -12,6 +12,8 @@
 
 static char journal_path[512], json_path[512];
 
+static const report_sources shipped;
+
 static bench_options smoke(void) {
   return (bench_options){
       .suite = "smoke", .threads = 1, .journal_path = journal_path};
@@ -36,8 +38,7 @@ static void remove_files(void) {
   unlink(json_path);
 }
 
-/* ---- Interruptions
- * ----------------------------------------------------------- */
+/* ---- Interruptions ----------------------------------------------------- */
 
 /* A run in a process that is killed after `seconds`. */
 static void run_and_kill(double seconds) {
@@ -80,8 +81,8 @@ static void test_killed(void) {
     CHECK(count_lines(after) == 1 + rows + resumed, "%d lines of %d",
           count_lines(after), 1 + rows + resumed);
     bench_report report;
-    CHECK(report_read(json_path, &report, &error) == PFL_STATUS_OK, "%s",
-          error.message);
+    CHECK(report_read(json_path, &shipped, &report, &error) == PFL_STATUS_OK,
+          "%s", error.message);
     CHECK(report.row_count == rows && report.manifest.resumed == resumed,
           "%lld rows, resumed %lld times", (long long)report.row_count,
           (long long)report.manifest.resumed);
@@ -117,8 +118,7 @@ static void test_cut(void) {
   remove_files();
 }
 
-/* ---- Journals of others
- * -------------------------------------------------------- */
+/* ---- Journals of others ------------------------------------------------ */
 
 static void check_refused(const bench_options *options, pfl_status expected,
                           const char *words) {
@@ -222,8 +222,7 @@ static void test_locked(void) {
   remove_files();
 }
 
-/* ---- Processes
- * ------------------------------------------------------------------ */
+/* ---- Processes --------------------------------------------------------- */
 
 static int be_process(int count, char **arguments) {
   bench_options options = smoke();
@@ -257,8 +256,8 @@ static void test_processes(void) {
   CHECK(count_lines(before) == 1 + rows, "%d lines", count_lines(before));
   CHECK(bench_run(&options, &error) == PFL_STATUS_OK, "%s", error.message);
   bench_report report;
-  CHECK(report_read(json_path, &report, &error) == PFL_STATUS_OK, "%s",
-        error.message);
+  CHECK(report_read(json_path, &shipped, &report, &error) == PFL_STATUS_OK,
+        "%s", error.message);
   CHECK(report.manifest.processes == 3 && report.row_count == rows, "%lld rows",
         (long long)report.row_count);
   for (int64_t i = 0; i < report.row_count; i++) {
@@ -301,8 +300,7 @@ static void test_processes_alone(void) {
   check_refused(&options, PFL_STATUS_INVALID_ARGUMENT, "process is 3");
 }
 
-/* ---- Reading back
- * ---------------------------------------------------------------- */
+/* ---- Reading back ------------------------------------------------------ */
 
 /* A report that is read and written again is the same, byte for byte: nothing
  * is told that does not follow from what is raw. */
@@ -317,7 +315,8 @@ static void test_read_back(void) {
   char *text = read_text(json_path, &length);
   bench_report report;
   base_text again = {0};
-  CHECK_NEED(report_read(json_path, &report, &error) == PFL_STATUS_OK);
+  CHECK_NEED(report_read(json_path, &shipped, &report, &error) ==
+             PFL_STATUS_OK);
   CHECK(report_json(&report, &again, &error) == PFL_STATUS_OK, "%s",
         error.message);
   size_t same = 0;
@@ -355,7 +354,7 @@ static void test_mutations(void) {
     put_file(json_path, base_text_get(&changed), changed.length);
     bench_report report;
     pfl_error error = {0};
-    pfl_status status = report_read(json_path, &report, &error);
+    pfl_status status = report_read(json_path, &shipped, &report, &error);
     CHECK(status == PFL_STATUS_OK || strstr(error.message, json_path),
           "%s does not name the file", error.message);
     refused += status != PFL_STATUS_OK;

@@ -52,7 +52,7 @@ static void release(result *r) {
   json_release(&r->document);
 }
 
-/* ---- JSON ---------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------- */
 
 static const json_value *get(const json_value *value, const char *key) {
   const json_value *found = json_object_get(value, key);
@@ -183,8 +183,7 @@ static void test_both_thread_counts(void) {
   release(&r);
 }
 
-/* ---- HTML and text --------------------------------------------------------
- */
+/* ---- HTML and text ----------------------------------------------------- */
 
 static bool is_void(const char *tag) {
   static const char *const names[] = {"meta", "br", "!DOCTYPE"};
@@ -257,8 +256,7 @@ static void test_table(void) {
   release(&r);
 }
 
-/* ---- Peers ----------------------------------------------------------------
- */
+/* ---- Peers ------------------------------------------------------------- */
 
 static const json_value *peer_side(const json_value *row) {
   return json_first(get(row, "sides"))->next;
@@ -321,8 +319,7 @@ static void test_peers_that_fail(void) {
   }
 }
 
-/* ---- Wrong usage -----------------------------------------------------------
- */
+/* ---- Wrong usage ------------------------------------------------------- */
 
 static void test_refusals(void) {
   const char *strangers[] = {"tensorflow"};

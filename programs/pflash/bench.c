@@ -60,6 +60,12 @@ static pfl_status measure(const cli_options *options, pfl_error *error) {
                          .processes = options->processes,
                          .process = options->process,
                          .self = self,
+                         .part = options->part
+                                     ? (bench_part)(options->part - 1)
+                                     : BENCH_PART_ALL,
+                         .data = options->data,
+                         .prices = options->prices,
+                         .plan = options->plan,
                          .journal_path = options->journal_path,
                          .json_path = options->json_path,
                          .html_path = options->html_path,

@@ -23,6 +23,7 @@ static const char *const manual_words[] = {PAGE_STYLE_LIST(WORD) NULL};
 #define WORD(name, word, what) word,
 static const char *const emit_words[] = {EMIT_LIST(WORD) NULL};
 static const char *const suite_words[] = {BENCH_SUITE_LIST(WORD) NULL};
+static const char *const part_words[] = {BENCH_PART_LIST(WORD) NULL};
 static const char *const device_words[] = {ON_LIST(WORD) NULL};
 #undef WORD
 static const char *const bench_device_words[] = {"cpu", NULL};
@@ -378,6 +379,21 @@ const cli_option option_table[] = {
     {BENCH, "--seed", .argument = "N", .read = read_seed,
      .must_be = "an integer >= 1",
      .help = "Of the tensors' random numbers; 1 if not given."},
+    {BENCH, "--part", .choices = part_words, .read = read_choice,
+     .slot = SLOT(part),
+     .help = "What to do; all if not given." BENCH_PART_LIST(TELL)},
+    {BENCH, "--prices", .argument = "FILE.csv", .read = read_path,
+     .slot = SLOT(prices), .must_be = "a path",
+     .help = "A table of prices in place of the one that is shipped "
+             "(docs/method.md)."},
+    {BENCH, "--data", .argument = "DIR", .read = read_path,
+     .slot = SLOT(data), .must_be = "a path",
+     .help = "A directory of tables in place of those that are shipped: "
+             "hardware, prices, others' results (docs/method.md)."},
+    {BENCH, "--plan", .argument = "FILE.json", .read = read_path,
+     .slot = SLOT(plan), .must_be = "a path",
+     .help = "What is asked, written down before it is measured, in place of "
+             "the plan that is shipped (docs/method.md)."},
     {BENCH, "--processes", .argument = "N", .read = read_processes,
      .slot = SLOT(processes), .must_be = "an integer, " PROCESSES,
      .help = "Measure each row in this many processes, " PROCESSES ", one "

@@ -106,7 +106,8 @@ typedef struct cli_options {
   const char *trace;
   const char *peers[PEERS_MAX];
   int peer_count;
-  int processes, process;
+  int part, processes, process;
+  const char *prices, *data, *plan;
   const char *journal_path, *json_path, *html_path;
   bool list;
   char *const *arguments; /* all of them, after the command */

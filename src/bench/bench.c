@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "bench/estimate.h"
 #include "bench/suite.h"
 
 enum { LANES_MAX = 2, PATH_SIZE = 160 };
@@ -22,8 +23,7 @@ typedef struct bench {
   char journal[PATH_SIZE + 16]; /* of our own, in it; "": none */
 } bench;
 
-/* ---- Before
- * -------------------------------------------------------------------- */
+/* ---- Before ------------------------------------------------------------ */
 
 /* Finds out whether a report can be written before anything is measured. */
 static pfl_status try_path(const char *path, pfl_error *error) {
@@ -118,6 +118,8 @@ static pfl_status make_identity(bench *b, pfl_error *error) {
   json_write_int64(&json, "processes", m->processes);
   json_write_string(&json, "cpu", m->machine.cpu);
   json_write_int64(&json, "cpus", m->machine.cpus);
+  json_write_string(&json, "anchors",
+                    b->report.economy.catalog.tables[CATALOG_ANCHORS].hash);
   json_begin_array(&json, "peers");
   for (int i = 0; i < b->options->peer_count; i++)
     json_write_string(&json, NULL, b->options->peers[i]);
@@ -134,7 +136,7 @@ static pfl_status open_lanes(bench *b, pfl_error *error) {
   int32_t threads[LANES_MAX] = {o->threads ? o->threads : 1, cpus};
   int count = !o->threads && cpus > 1 ? 2 : 1;
   PFL_TRY(base_threads_create(&allocator, cpus, &b->run.pool, error));
-  if (o->peer_count || m->processes > 1) PFL_TRY(make_directory(b, error));
+  PFL_TRY(make_directory(b, error));
   for (int i = 0; i < count; i++) {
     b->run.lane_count = 1 + i; /* what is to be closed */
     PFL_TRY(lane_open(&b->lanes[i], o, threads[i], b->directory, error));
@@ -161,6 +163,11 @@ static pfl_status prepare(bench *b, pfl_error *error) {
         m->effort.ring_bytes,
         base_min(4 * m->machine.cache_bytes, m->machine.memory_bytes / 4));
   PFL_TRY(open_lanes(b, error));
+  if (o->part != BENCH_PART_MEASURED) {
+    bench_economy *economy = &b->report.economy;
+    PFL_TRY(economy_open(o->data, o->prices, o->plan, economy, error));
+    estimate_name_devices(economy);
+  }
   return make_identity(b, error);
 }
 
@@ -173,66 +180,87 @@ static void clean_up(bench *b) {
   if (*b->directory) rmdir(b->directory);
 }
 
-/* ---- Measuring
- * ------------------------------------------------------------------- */
+/* ---- Measuring --------------------------------------------------------- */
 
-static pfl_status measure_here(bench *b, int32_t process, pfl_error *error) {
-  bench_journal journal;
-  if (!b->options->journal_path) return suite_measure(&b->run, process, error);
-  PFL_TRY(journal_open(b->options->journal_path, base_text_get(&b->identity),
-                       &b->report, &journal, error));
-  b->run.journal = &journal;
-  pfl_status status = PFL_STATUS_OK;
-  if (!b->options->process && b->report.row_count &&
-      suite_missing(&b->run, process))
-    status = journal_resume(&journal, &b->report, error);
-  if (status == PFL_STATUS_OK) status = suite_measure(&b->run, process, error);
-  journal_close(&journal);
-  return status;
+/* The journal, ours if the caller has none but one is needed; NULL: none. */
+static const char *journal_of(bench *b) {
+  if (b->options->journal_path) return b->options->journal_path;
+  if (b->report.manifest.processes == 1) return NULL;
+  snprintf(b->journal, sizeof b->journal, "%s/journal", b->directory);
+  return b->journal;
 }
 
-/* The rows that the journal holds, in place of those that the report has. */
-static pfl_status reload(bench *b, const char *path, bool resume,
-                         pfl_error *error) {
-  bench_journal journal;
+/* Opens the journal, if there is one, in place of what the report has so far.
+ */
+static pfl_status load_journal(bench *b, const char *path,
+                               bench_journal *journal, pfl_error *error) {
   bench_report *r = &b->report;
+  b->run.journal = NULL;
+  if (!path) return PFL_STATUS_OK;
   for (int64_t i = 0; i < r->row_count; i++)
     report_row_release(&r->rows[i], r->side_count);
   r->row_count = r->manifest.resumed = 0;
-  PFL_TRY(journal_open(path, base_text_get(&b->identity), r, &journal, error));
-  pfl_status status = PFL_STATUS_OK;
-  if (resume && r->row_count) status = journal_resume(&journal, r, error);
-  journal_close(&journal);
-  return status;
+  PFL_TRY(journal_open(path, base_text_get(&b->identity), r, journal, error));
+  b->run.journal = journal;
+  return PFL_STATUS_OK;
 }
 
-static pfl_status measure_apart(bench *b, pfl_error *error) {
-  const char *path = b->options->journal_path;
-  if (!path) {
-    snprintf(b->journal, sizeof b->journal, "%s/journal", b->directory);
-    path = b->journal;
-  }
-  PFL_TRY(reload(b, path, true, error));
+static void unload_journal(bench *b) {
+  if (b->run.journal) journal_close(b->run.journal);
+  b->run.journal = NULL;
+}
+
+static bool is_unfinished(const bench *b) {
+  for (int32_t p = 0; p < b->report.manifest.processes; p++)
+    if (suite_missing(&b->run, p)) return true;
+  return false;
+}
+
+/* Each process has the journal to itself while it measures. */
+static pfl_status measure_apart(bench *b, const char *path,
+                                bench_journal *journal, pfl_error *error) {
   for (int32_t p = 0; p < b->report.manifest.processes; p++) {
     if (!suite_missing(&b->run, p)) continue;
+    unload_journal(b);
     PFL_TRY(suite_spawn(&b->run, p, path, error));
-    PFL_TRY(reload(b, path, false, error));
+    PFL_TRY(load_journal(b, path, journal, error));
   }
   return PFL_STATUS_OK;
 }
 
-static pfl_status measure(bench *b, pfl_error *error) {
-  report_manifest *m = &b->report.manifest;
+static pfl_status measure_all(bench *b, const char *path,
+                              bench_journal *journal, pfl_error *error) {
+  bench_report *r = &b->report;
   if (b->options->process)
-    return measure_here(b, b->options->process - 1, error);
-  PFL_TRY(m->processes > 1 ? measure_apart(b, error)
-                           : measure_here(b, 0, error));
-  machine_utc(m->end);
+    return suite_measure(&b->run, b->options->process - 1, error);
+  if (b->run.journal && r->row_count && is_unfinished(b))
+    PFL_TRY(journal_resume(journal, r, error));
+  return r->manifest.processes > 1 ? measure_apart(b, path, journal, error)
+                                   : suite_measure(&b->run, 0, error);
+}
+
+static pfl_status estimate(bench *b, pfl_error *error) {
+  estimate_run run = {b->run.suite, &b->report, b->run.journal, b->directory,
+                      b->options->talk};
+  return estimate_all(&run, error);
+}
+
+static pfl_status measure(bench *b, pfl_error *error) {
+  const bench_options *o = b->options;
+  bench_journal journal;
+  const char *path = journal_of(b);
+  pfl_status status = load_journal(b, path, &journal, error);
+  if (status == PFL_STATUS_OK && o->part != BENCH_PART_ESTIMATED)
+    status = measure_all(b, path, &journal, error);
+  if (status == PFL_STATUS_OK && o->part != BENCH_PART_MEASURED && !o->process)
+    status = estimate(b, error);
+  unload_journal(b);
+  PFL_TRY(status);
+  machine_utc(b->report.manifest.end);
   return report_finish(&b->report, error);
 }
 
-/* ---- After
- * ----------------------------------------------------------------------- */
+/* ---- After ------------------------------------------------------------- */
 
 typedef pfl_status report_form(const bench_report *report, base_text *out_text,
                                pfl_error *error);

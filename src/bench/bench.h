@@ -30,6 +30,18 @@
     "PyTorch scaled_dot_product_attention; set up by " \
     "bench/peers/setup_torch.sh")
 
+/* What a benchmark does. X(NAME, name in options, what it is). */
+#define BENCH_PART_LIST(X)                                                \
+  X(ALL, "all", "measure here, and estimate what other devices would do") \
+  X(MEASURED, "measured", "measure here alone")                           \
+  X(ESTIMATED, "estimated", "estimate alone, and measure nothing")
+
+typedef enum bench_part {
+#define BENCH_PART_ENUM(name, text, what) BENCH_PART_##name,
+  BENCH_PART_LIST(BENCH_PART_ENUM)
+#undef BENCH_PART_ENUM
+} bench_part;
+
 /* All zero is the default. Strings are read during the call only. */
 typedef struct bench_options {
   const char *suite; /* a name from BENCH_SUITE_LIST; NULL: "quick" */
@@ -44,10 +56,15 @@ typedef struct bench_options {
                         28); 0: 1, at most 64 */
   int32_t process;   /* 1 + its place: measure its share of the rows into the
                         journal and tell nothing; 0: the whole */
-  const char *const *self;  /* what runs this program with these options, up to
-                               NULL, for each process: --journal PATH and
-                               --process N are put behind it. Needed for
-                               processes > 1 */
+  const char *const *self; /* what runs this program with these options, up to
+                              NULL, for each process: --journal PATH and
+                              --process N are put behind it. Needed for
+                              processes > 1 */
+  bench_part part;
+  const char *data;   /* a directory of tables, as bench/data is one; NULL: what
+                         is shipped (catalog.h) */
+  const char *prices; /* a table of prices; NULL: that of the directory */
+  const char *plan;   /* a plan (plan.h); NULL: what is shipped */
   const char *journal_path; /* every finished row is kept here, and what is here
                                is not measured again; NULL: not kept */
   const char *json_path;    /* NULL: not written */
@@ -61,10 +78,10 @@ typedef struct bench_options {
  * file as a whole or not at all; both are tried before anything is measured).
  * A peer that cannot be measured becomes a row with its reason.
  * INVALID_ARGUMENT: an unknown suite or peer, threads out of range, a journal
- * of another run. UNAVAILABLE: an instruction set this CPU lacks, a process
- * that ended badly. RESOURCE_EXHAUSTED: no memory. INTERNAL: rows whose error
- * is beyond the tolerance; the reports are written all the same and say which.
- * Others: a path that cannot be written. */
+ * of another run, a table or a plan that is wrong. UNAVAILABLE: an instruction
+ * set this CPU lacks, a process that ended badly. RESOURCE_EXHAUSTED: no
+ * memory. INTERNAL: rows whose error is beyond the tolerance; the reports are
+ * written all the same and say which. Others: a path that cannot be written. */
 PFL_NODISCARD pfl_status bench_run(const bench_options *options,
                                    pfl_error *error);
 

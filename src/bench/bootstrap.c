@@ -6,8 +6,7 @@
 
 #include "bench/statistics.h"
 
-/* ---- Drawing ---------------------------------------------------------------
- */
+/* ---- Drawing ----------------------------------------------------------- */
 
 /* splitmix64 (Steele, Lea, Flood 2014) */
 static uint64_t draw(uint64_t *state) {
@@ -71,8 +70,7 @@ static pfl_status find_resampled(const bootstrap_block *blocks, int64_t count,
   return PFL_STATUS_OK;
 }
 
-/* ---- Asymptotics ------------------------------------------------------------
- */
+/* ---- Asymptotics ------------------------------------------------------- */
 
 static side_sum sum_up(const double *seconds, int64_t count) {
   side_sum sum = {0, count};
@@ -124,8 +122,7 @@ static bench_quantity find_asymptotic(const bootstrap_block *blocks,
                    value + narrow);
 }
 
-/* ---- Both -------------------------------------------------------------------
- */
+/* ---- Both -------------------------------------------------------------- */
 
 double bootstrap_half_width(bench_quantity ratio) {
   return (log(ratio.high) - log(ratio.low)) / 2;

@@ -37,7 +37,7 @@ const catalog_chip *catalog_chip_find(const bench_catalog *catalog,
   return NULL;
 }
 
-/* ---- Prices -------------------------------------------------------------- */
+/* ---- Prices ------------------------------------------------------------ */
 
 static bool is_of(const catalog_price *price, const char *chip, int64_t chips,
                   bench_price_kind kind) {
@@ -96,7 +96,7 @@ const char *catalog_region_get(const bench_catalog *catalog, const char *chip,
   return NULL;
 }
 
-/* ---- Dates --------------------------------------------------------------- */
+/* ---- Dates ------------------------------------------------------------- */
 
 /* Days before March 1 of a year and of a month counted from March, by the
  * proleptic Gregorian calendar (years from 1). */

@@ -1,9 +1,11 @@
-/* What is known of hardware, prices and others' results, from four CSV files:
+/* What is known of hardware, prices and others' results, from CSV files:
  *
  *   hardware.csv    a row a chip: dense peaks, memory, bandwidth (rule D6)
  *   prices.csv      a row a price: what is billed, kind, region, date (rule 46)
  *   published.csv   a row a result of others: evidence class D
  *   efficiency.csv  what share of a peak others were seen to reach (rule 43)
+ *   anchors.csv     what others measured on a TPU, beside what the cycle model
+ *                   predicts of the same program (rule 3)
  *
  * They are shipped in bench/data and may be replaced; they are read as
  * strangers' files. The rules are those of docs/method.md. */
@@ -100,18 +102,52 @@ typedef struct catalog_efficiency {
   const char *source, *note;
 } catalog_efficiency;
 
-enum { CATALOG_FILES = 4, CATALOG_PATH_SIZE = 512 };
+/* A program that others measured, and our prediction of it. */
+typedef struct catalog_anchor {
+  const char *chip, *program;
+  double measured_ms, predicted_ms;
+  const char *compiler;
+  catalog_date retrieved;
+  const char *source, *note;
+} catalog_anchor;
+
+/* |predicted / measured - 1| over the anchors. */
+typedef struct catalog_model_error {
+  int64_t anchors;
+  double median, worst;
+} catalog_model_error;
+
+/* X(NAME, file). */
+#define CATALOG_FILE_LIST(X)      \
+  X(HARDWARE, "hardware.csv")     \
+  X(PRICES, "prices.csv")         \
+  X(PUBLISHED, "published.csv")   \
+  X(EFFICIENCY, "efficiency.csv") \
+  X(ANCHORS, "anchors.csv")
+
+enum {
+#define CATALOG_FILE_ENUM(name, file) CATALOG_##name,
+  CATALOG_FILE_LIST(CATALOG_FILE_ENUM)
+#undef CATALOG_FILE_ENUM
+      CATALOG_FILES,
+  CATALOG_PATH_SIZE = 512
+};
 
 typedef struct bench_catalog {
   catalog_chip *chips;
   catalog_price *prices;
   catalog_result *results;
-  int64_t chip_count, price_count, result_count;
+  catalog_anchor *anchors;
+  int64_t chip_count, price_count, result_count, anchor_count;
   catalog_efficiency efficiency[BENCH_BOUND_COUNT];
-  /* Where it is from: hardware, prices, published, efficiency. */
+  catalog_model_error model_error;
+  /* Where it is from, by CATALOG_FILE_LIST. */
   csv_table tables[CATALOG_FILES];
   char paths[CATALOG_FILES][CATALOG_PATH_SIZE];
 } bench_catalog;
+
+/* "prices.csv", of CATALOG_FILE_LIST. */
+const char *catalog_file_name(int which);
 
 /* Reads the files of `directory` (NULL: $PFLASH_DATA, or bench/data or
  * share/pallas_flash/data above the running program), the prices from

@@ -7,6 +7,7 @@
 
 #include "bench/catalog.h"
 #include "bench/shipped.h"
+#include "bench/statistics.h"
 
 #define COLUMN_NAME(id, text) text,
 #define COLUMN_ENUM(id, text) id,
@@ -61,16 +62,18 @@ static pfl_status read_word(const csv_table *table, int64_t row, int64_t column,
   return csv_refuse(table, row, column, must_be, error);
 }
 
-/* ---- hardware.csv -------------------------------------------------------- */
+/* ---- hardware.csv ------------------------------------------------------ */
 
-#define CHIP_COLUMNS(X)                                                        \
-  X(CHIP_KEY, "chip")                                                          \
-  X(CHIP_NAME, "name") X(CHIP_FLOAT16, "float16") X(CHIP_TFLOPS16, "tflops16") \
-      X(CHIP_INT8, "int8_tops") X(CHIP_FP8, "fp8_tflops")                      \
-          X(CHIP_MEMORY, "memory_gb") X(CHIP_BANDWIDTH, "bandwidth_gb_s")      \
-              X(CHIP_LINK, "link_gb_s") X(CHIP_TDP, "tdp_w")                   \
-                  X(CHIP_RETRIEVED, "retrieved") X(CHIP_SOURCE, "source")      \
-                      X(CHIP_NOTE, "note")
+#define CHIP_COLUMNS(X)                                               \
+  X(CHIP_KEY, "chip")                                                 \
+  X(CHIP_NAME, "name")                                                \
+  X(CHIP_FLOAT16, "float16")                                          \
+  X(CHIP_TFLOPS16, "tflops16")                                        \
+  X(CHIP_INT8, "int8_tops") X(CHIP_FP8, "fp8_tflops")                 \
+      X(CHIP_MEMORY, "memory_gb") X(CHIP_BANDWIDTH, "bandwidth_gb_s") \
+          X(CHIP_LINK, "link_gb_s") X(CHIP_TDP, "tdp_w")              \
+              X(CHIP_RETRIEVED, "retrieved") X(CHIP_SOURCE, "source") \
+                  X(CHIP_NOTE, "note")
 enum { CHIP_COLUMNS(COLUMN_ENUM) };
 static const char *const chip_columns[] = {CHIP_COLUMNS(COLUMN_NAME) NULL};
 
@@ -97,16 +100,17 @@ static pfl_status read_chip(const csv_table *t, int64_t row, void *out_item,
   return PFL_STATUS_OK;
 }
 
-/* ---- prices.csv ---------------------------------------------------------- */
+/* ---- prices.csv -------------------------------------------------------- */
 
-#define PRICE_COLUMNS(X)                                                    \
-  X(PRICE_PROVIDER, "provider")                                             \
-  X(PRICE_SKU, "sku") X(PRICE_CHIP, "chip") X(PRICE_CHIPS, "chips")         \
-      X(PRICE_USD, "usd_per_hour") X(PRICE_KIND, "kind")                    \
-          X(PRICE_REGION, "region") X(PRICE_AREA, "area")                   \
-              X(PRICE_ZONE, "zone") X(PRICE_AS_OF, "as_of")                 \
-                  X(PRICE_RETRIEVED, "retrieved") X(PRICE_SOURCE, "source") \
-                      X(PRICE_NOTE, "note")
+#define PRICE_COLUMNS(X)                                                       \
+  X(PRICE_PROVIDER, "provider")                                                \
+  X(PRICE_SKU, "sku")                                                          \
+  X(PRICE_CHIP, "chip")                                                        \
+  X(PRICE_CHIPS, "chips")                                                      \
+  X(PRICE_USD, "usd_per_hour") X(PRICE_KIND, "kind") X(PRICE_REGION, "region") \
+      X(PRICE_AREA, "area") X(PRICE_ZONE, "zone") X(PRICE_AS_OF, "as_of")      \
+          X(PRICE_RETRIEVED, "retrieved") X(PRICE_SOURCE, "source")            \
+              X(PRICE_NOTE, "note")
 enum { PRICE_COLUMNS(COLUMN_ENUM) };
 static const char *const price_columns[] = {PRICE_COLUMNS(COLUMN_NAME) NULL};
 
@@ -135,17 +139,18 @@ static pfl_status read_price(const csv_table *t, int64_t row, void *out_item,
   return PFL_STATUS_OK;
 }
 
-/* ---- published.csv ------------------------------------------------------- */
+/* ---- published.csv ----------------------------------------------------- */
 
 #define RESULT_COLUMNS(X)                                             \
   X(RESULT_MODEL, "model")                                            \
-  X(RESULT_CHIP, "chip") X(RESULT_CHIPS, "chips")                     \
-      X(RESULT_PRECISION, "precision") X(RESULT_SCENARIO, "scenario") \
-          X(RESULT_METRIC, "metric") X(RESULT_VALUE, "value")         \
-              X(RESULT_UNIT, "unit") X(RESULT_SOFTWARE, "software")   \
-                  X(RESULT_AS_OF, "as_of") X(RESULT_KIND, "kind")     \
-                      X(RESULT_RETRIEVED, "retrieved")                \
-                          X(RESULT_SOURCE, "source") X(RESULT_NOTE, "note")
+  X(RESULT_CHIP, "chip")                                              \
+  X(RESULT_CHIPS, "chips")                                            \
+  X(RESULT_PRECISION, "precision")                                    \
+  X(RESULT_SCENARIO, "scenario") X(RESULT_METRIC, "metric")           \
+      X(RESULT_VALUE, "value") X(RESULT_UNIT, "unit")                 \
+          X(RESULT_SOFTWARE, "software") X(RESULT_AS_OF, "as_of")     \
+              X(RESULT_KIND, "kind") X(RESULT_RETRIEVED, "retrieved") \
+                  X(RESULT_SOURCE, "source") X(RESULT_NOTE, "note")
 enum { RESULT_COLUMNS(COLUMN_ENUM) };
 static const char *const result_columns[] = {RESULT_COLUMNS(COLUMN_NAME) NULL};
 
@@ -172,12 +177,14 @@ static pfl_status read_result(const csv_table *t, int64_t row, void *out_item,
   return PFL_STATUS_OK;
 }
 
-/* ---- efficiency.csv ------------------------------------------------------ */
+/* ---- efficiency.csv ---------------------------------------------------- */
 
-#define SHARE_COLUMNS(X)                                                    \
-  X(SHARE_BOUND, "bound")                                                   \
-  X(SHARE_LOW, "low") X(SHARE_HIGH, "high") X(SHARE_RETRIEVED, "retrieved") \
-      X(SHARE_SOURCE, "source") X(SHARE_NOTE, "note")
+#define SHARE_COLUMNS(X)          \
+  X(SHARE_BOUND, "bound")         \
+  X(SHARE_LOW, "low")             \
+  X(SHARE_HIGH, "high")           \
+  X(SHARE_RETRIEVED, "retrieved") \
+  X(SHARE_SOURCE, "source") X(SHARE_NOTE, "note")
 enum { SHARE_COLUMNS(COLUMN_ENUM) };
 static const char *const share_columns[] = {SHARE_COLUMNS(COLUMN_NAME) NULL};
 
@@ -207,30 +214,99 @@ static pfl_status read_share(const csv_table *t, int64_t row, void *out_item,
   return PFL_STATUS_OK;
 }
 
-/* ---- All four ------------------------------------------------------------ */
+/* ---- anchors.csv ------------------------------------------------------- */
 
-enum { HARDWARE, PRICES, PUBLISHED, EFFICIENCY };
+#define ANCHOR_COLUMNS(X)                                            \
+  X(ANCHOR_CHIP, "chip")                                             \
+  X(ANCHOR_PROGRAM, "program")                                       \
+  X(ANCHOR_MEASURED, "measured_ms")                                  \
+  X(ANCHOR_PREDICTED, "predicted_ms") X(ANCHOR_COMPILER, "compiler") \
+      X(ANCHOR_RETRIEVED, "retrieved") X(ANCHOR_SOURCE, "source")    \
+          X(ANCHOR_NOTE, "note")
+enum { ANCHOR_COLUMNS(COLUMN_ENUM) };
+static const char *const anchor_columns[] = {ANCHOR_COLUMNS(COLUMN_NAME) NULL};
+
+static pfl_status read_anchor(const csv_table *t, int64_t row, void *out_item,
+                              pfl_error *error) {
+  catalog_anchor *a = out_item;
+  PFL_TRY(csv_text(t, row, ANCHOR_CHIP, &a->chip, error));
+  PFL_TRY(csv_text(t, row, ANCHOR_PROGRAM, &a->program, error));
+  PFL_TRY(read_number(t, row, ANCHOR_MEASURED, &a->measured_ms, error));
+  PFL_TRY(read_number(t, row, ANCHOR_PREDICTED, &a->predicted_ms, error));
+  PFL_TRY(csv_text(t, row, ANCHOR_COMPILER, &a->compiler, error));
+  PFL_TRY(read_date(t, row, ANCHOR_RETRIEVED, false, &a->retrieved, error));
+  PFL_TRY(csv_text(t, row, ANCHOR_SOURCE, &a->source, error));
+  a->note = csv_cell(t, row, ANCHOR_NOTE);
+  return PFL_STATUS_OK;
+}
+
+/* Rule 3: of three anchors at least. */
+static pfl_status sum_anchors(bench_catalog *c, pfl_error *error) {
+  enum { ANCHORS_MIN = 3 };
+  if (c->anchor_count < ANCHORS_MIN)
+    PFL_RAISE(error, INVALID_ARGUMENT, "%s has %lld rows: must be at least %d",
+              c->tables[CATALOG_ANCHORS].name, (long long)c->anchor_count,
+              ANCHORS_MIN);
+  double *errors = malloc((size_t)c->anchor_count * sizeof *errors);
+  if (!errors) PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for a table");
+  for (int64_t i = 0; i < c->anchor_count; i++)
+    errors[i] =
+        fabs(c->anchors[i].predicted_ms / c->anchors[i].measured_ms - 1);
+  statistics_summary summary = statistics_summarize(errors, c->anchor_count);
+  c->model_error =
+      (catalog_model_error){c->anchor_count, summary.median, summary.max};
+  free(errors);
+  return PFL_STATUS_OK;
+}
+
+/* ---- All of them ------------------------------------------------------- */
+
+/* Where a table's items are kept; NULL: all of its rows fill c->efficiency. */
+static void **items_of(bench_catalog *c, int which, int64_t **out_count) {
+  switch (which) {
+    case CATALOG_HARDWARE:
+      *out_count = &c->chip_count;
+      return (void **)&c->chips;
+    case CATALOG_PRICES:
+      *out_count = &c->price_count;
+      return (void **)&c->prices;
+    case CATALOG_PUBLISHED:
+      *out_count = &c->result_count;
+      return (void **)&c->results;
+    case CATALOG_ANCHORS:
+      *out_count = &c->anchor_count;
+      return (void **)&c->anchors;
+    default: return NULL;
+  }
+}
 
 static const struct {
-  const char *file;
   const char *const *columns;
-  size_t item_bytes; /* 0: all rows fill one item */
+  size_t item_bytes;
   row_reader *read;
 } files[CATALOG_FILES] = {
-    [HARDWARE] = {"hardware.csv", chip_columns, sizeof(catalog_chip),
-                  read_chip},
-    [PRICES] = {"prices.csv", price_columns, sizeof(catalog_price), read_price},
-    [PUBLISHED] = {"published.csv", result_columns, sizeof(catalog_result),
-                   read_result},
-    [EFFICIENCY] = {"efficiency.csv", share_columns, 0, read_share},
+    [CATALOG_HARDWARE] = {chip_columns, sizeof(catalog_chip), read_chip},
+    [CATALOG_PRICES] = {price_columns, sizeof(catalog_price), read_price},
+    [CATALOG_PUBLISHED] = {result_columns, sizeof(catalog_result), read_result},
+    [CATALOG_EFFICIENCY] = {share_columns, 0, read_share},
+    [CATALOG_ANCHORS] = {anchor_columns, sizeof(catalog_anchor), read_anchor},
 };
+
+const char *catalog_file_name(int which) {
+  static const char *const names[] = {
+#define FILE_NAME(id, text) text,
+      CATALOG_FILE_LIST(FILE_NAME)
+#undef FILE_NAME
+  };
+  return names[which];
+}
 
 static pfl_status find_path(int which, const char *directory,
                             const char *prices_path, char *out_path,
                             pfl_error *error) {
-  const char *file = files[which].file;
+  const char *file = catalog_file_name(which);
   int length = 0;
-  if (which == PRICES && prices_path) {
+  if (which == CATALOG_PRICES && prices_path) {
     length = snprintf(out_path, CATALOG_PATH_SIZE, "%s", prices_path);
   } else if (directory) {
     length = snprintf(out_path, CATALOG_PATH_SIZE, "%s/%s", directory, file);
@@ -255,38 +331,34 @@ static pfl_status read_rows(int which, const csv_table *table, void *items,
 
 static pfl_status read_items(bench_catalog *c, int which, pfl_error *error) {
   const csv_table *table = &c->tables[which];
-  if (!files[which].item_bytes)
-    return read_rows(which, table, c->efficiency, error);
-  void *items = calloc((size_t)table->rows + 1, files[which].item_bytes);
-  if (!items) PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for a table");
-  switch (which) {
-    case HARDWARE:
-      c->chips = items;
-      c->chip_count = table->rows;
-      break;
-    case PRICES:
-      c->prices = items;
-      c->price_count = table->rows;
-      break;
-    default: c->results = items; c->result_count = table->rows;
-  }
-  return read_rows(which, table, items, error);
+  int64_t *count;
+  void **items = items_of(c, which, &count);
+  if (!items) return read_rows(which, table, c->efficiency, error);
+  *items = calloc((size_t)table->rows + 1, files[which].item_bytes);
+  if (!*items) PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for a table");
+  *count = table->rows;
+  return read_rows(which, table, *items, error);
 }
 
 /* That every chip spoken of is one of hardware.csv. */
 static pfl_status check_chips(const bench_catalog *c, pfl_error *error) {
   for (int64_t i = 0; i < c->price_count; i++)
     if (!catalog_chip_find(c, c->prices[i].chip))
-      return csv_refuse(&c->tables[PRICES], i, PRICE_CHIP,
+      return csv_refuse(&c->tables[CATALOG_PRICES], i, PRICE_CHIP,
                         "a chip of hardware.csv", error);
   for (int64_t i = 0; i < c->result_count; i++)
     if (!catalog_chip_find(c, c->results[i].chip))
-      return csv_refuse(&c->tables[PUBLISHED], i, RESULT_CHIP,
+      return csv_refuse(&c->tables[CATALOG_PUBLISHED], i, RESULT_CHIP,
+                        "a chip of hardware.csv", error);
+  for (int64_t i = 0; i < c->anchor_count; i++)
+    if (!catalog_chip_find(c, c->anchors[i].chip))
+      return csv_refuse(&c->tables[CATALOG_ANCHORS], i, ANCHOR_CHIP,
                         "a chip of hardware.csv", error);
   for (int i = 0; i < BENCH_BOUND_COUNT; i++)
     if (!(c->efficiency[i].low > 0))
       PFL_RAISE(error, INVALID_ARGUMENT, "%s: no row is for the bound %s",
-                c->tables[EFFICIENCY].name, catalog_bound_name((bench_bound)i));
+                c->tables[CATALOG_EFFICIENCY].name,
+                catalog_bound_name((bench_bound)i));
   return PFL_STATUS_OK;
 }
 
@@ -298,7 +370,8 @@ static pfl_status read_all(bench_catalog *c, const char *directory,
     PFL_TRY(csv_read(path, files[which].columns, &c->tables[which], error));
     PFL_TRY(read_items(c, which, error));
   }
-  return check_chips(c, error);
+  PFL_TRY(check_chips(c, error));
+  return sum_anchors(c, error);
 }
 
 pfl_status catalog_open(const char *directory, const char *prices_path,
@@ -313,6 +386,7 @@ void catalog_close(bench_catalog *catalog) {
   free(catalog->chips);
   free(catalog->prices);
   free(catalog->results);
+  free(catalog->anchors);
   for (int i = 0; i < CATALOG_FILES; i++) csv_release(&catalog->tables[i]);
   *catalog = (bench_catalog){0};
 }

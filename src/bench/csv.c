@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/text.h"
 
-/* ---- Fields -------------------------------------------------------------- */
+/* ---- Fields ------------------------------------------------------------ */
 
 /* Reading in place: a field, unquoted, takes no more room than it had. */
 typedef struct csv_reader {
@@ -119,7 +119,7 @@ static pfl_status read_row(csv_reader *r, int64_t *out_count) {
   }
 }
 
-/* ---- Columns ------------------------------------------------------------- */
+/* ---- Columns ----------------------------------------------------------- */
 
 static int64_t find_column(const csv_table *table, const char *name) {
   for (int64_t i = 0; i < table->width; i++)
@@ -181,7 +181,7 @@ static pfl_status read_rows(csv_reader *r, const int64_t *place) {
   return status;
 }
 
-/* ---- The table ----------------------------------------------------------- */
+/* ---- The table --------------------------------------------------------- */
 
 /* UTF-8 of printable characters, tabs and line breaks. */
 static pfl_status check_bytes(csv_reader *r) {
@@ -278,7 +278,7 @@ void csv_release(csv_table *table) {
   *table = (csv_table){0};
 }
 
-/* ---- Cells --------------------------------------------------------------- */
+/* ---- Cells ------------------------------------------------------------- */
 
 const char *csv_cell(const csv_table *table, int64_t row, int64_t column) {
   return table->cells[row * table->width + column];

@@ -2,6 +2,7 @@
 #include "bench/economics.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,8 +45,13 @@ economics_comparison economics_compare(bench_quantity ratio, double usd_a,
   };
 }
 
-/* ---- Everywhere -----------------------------------------------------------
- */
+/* ---- Everywhere -------------------------------------------------------- */
+
+bool economics_unit_name(economics_unit unit, char *out_name, size_t size) {
+  int length = snprintf(out_name, size, unit.chips > 1 ? "%s-%lld" : "%s",
+                        unit.chip, (long long)unit.chips);
+  return length >= 0 && (size_t)length < size;
+}
 
 /* The price of a unit in a region, or else the lowest of the continent. */
 static const catalog_price *price_near(const bench_catalog *catalog,
@@ -138,8 +144,7 @@ void economics_matrix_release(economics_matrix *matrix) {
   *matrix = (economics_matrix){0};
 }
 
-/* ---- Prices that move ------------------------------------------------------
- */
+/* ---- Prices that move -------------------------------------------------- */
 
 const double economics_steps[ECONOMICS_STEPS] = {0.5, 0.75, 1, 1.25, 1.5};
 
@@ -148,8 +153,7 @@ bench_quantity economics_sensitivity(const economics_comparison *comparison,
   return quantity_scale(comparison->advantage, factor_b / factor_a);
 }
 
-/* ---- What others published -------------------------------------------------
- */
+/* ---- What others published --------------------------------------------- */
 
 static bool are_comparable(const catalog_result *a, const catalog_result *b) {
   return strcmp(a->chip, b->chip) && !strcmp(a->model, b->model) &&

@@ -3,11 +3,12 @@
 #ifndef PFL_BENCH_ECONOMICS_H
 #define PFL_BENCH_ECONOMICS_H
 
+#include <stddef.h>
+
 #include "bench/catalog.h"
 #include "bench/verdict.h"
 
-/* ---- One side (D3) --------------------------------------------------------
- */
+/* ---- One side (D3) ----------------------------------------------------- */
 
 /* Tokens for a dollar: 3600 R / P. */
 bench_quantity economics_tokens_per_dollar(bench_quantity tokens_per_second,
@@ -30,8 +31,7 @@ double economics_spot_effective(double usd_per_hour, double lost);
  * (rule 50). */
 double economics_commit_break_even(double committed, double on_demand);
 
-/* ---- Two sides (D4, D5) ---------------------------------------------------
- */
+/* ---- Two sides (D4, D5) ------------------------------------------------ */
 
 typedef struct economics_comparison {
   bench_quantity ratio;     /* r = R_A / R_B */
@@ -47,13 +47,15 @@ typedef struct economics_comparison {
 economics_comparison economics_compare(bench_quantity ratio, double usd_a,
                                        double usd_b, double delta);
 
-/* ---- Everywhere (rules 47, 48) --------------------------------------------
- */
+/* ---- Everywhere (rules 47, 48) ----------------------------------------- */
 
 typedef struct economics_unit {
   const char *chip;
   int64_t chips;
 } economics_unit;
+
+/* "L4", "v5e-4". False if it does not fit. */
+bool economics_unit_name(economics_unit unit, char *out_name, size_t size);
 
 /* One kind of price in one region: A and B there, or one of them there and the
  * other where it is cheapest on the same continent. */
@@ -78,8 +80,7 @@ economics_matrix_create(const bench_catalog *catalog, economics_unit a,
                         economics_matrix *out_matrix, pfl_error *error);
 void economics_matrix_release(economics_matrix *matrix);
 
-/* ---- Prices that move (rule 51) -------------------------------------------
- */
+/* ---- Prices that move (rule 51) ---------------------------------------- */
 
 /* The grid's factors on a price. d ln rho / d ln P is -1 for A, +1 for B. */
 #define ECONOMICS_STEPS 5
@@ -89,8 +90,7 @@ extern const double economics_steps[ECONOMICS_STEPS]; /* 0.5 to 1.5 */
 bench_quantity economics_sensitivity(const economics_comparison *comparison,
                                      double factor_a, double factor_b);
 
-/* ---- What others published (class D) --------------------------------------
- */
+/* ---- What others published (class D) ----------------------------------- */
 
 /* The n-th pair of results, counted from 0, that are of the same model,
  * scenario and metric on different chips; false after the last. A result that

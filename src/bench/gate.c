@@ -139,7 +139,7 @@ static const double *sink_of(const bench_tensors *t, int64_t head,
   return out_sink;
 }
 
-/* ---- Forward and decode: some rows of a head a task --------------------- */
+/* ---- Forward and decode: some rows of a head a task -------------------- */
 
 /* The n-th of `count` rows of a head: the first, the last, and between them
  * others for each head. */
@@ -225,7 +225,7 @@ static void create_forward(gate_work *work, base_threads *threads) {
   base_threads_run(threads, heads, forward_task, work);
 }
 
-/* ---- Backward: a range of one head's rows a task ------------------------ */
+/* ---- Backward: a range of one head's rows a task ----------------------- */
 
 /* dQ of its rows is exact; dK and dV are what its rows add to them. */
 static bool backward_rows(gate_work *work, int64_t task, const double *k,

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench/economy_json.h"
 #include "bench/fields.h"
 
 enum { JOURNAL_VERSION = 1, JOURNAL_MAX = 512 << 20 };
@@ -18,8 +19,7 @@ static pfl_status raise_system(const bench_journal *j, const char *what,
             what, strerror(errno));
 }
 
-/* ---- Writing
- * ------------------------------------------------------------------ */
+/* ---- Writing ----------------------------------------------------------- */
 
 static pfl_status append_line(bench_journal *j, base_text *line,
                               pfl_error *error) {
@@ -66,8 +66,23 @@ pfl_status journal_add(bench_journal *journal, const report_row *row,
   return status;
 }
 
-/* ---- Reading
- * ------------------------------------------------------------------ */
+pfl_status journal_add_estimate(bench_journal *journal,
+                                const bench_workload *workload,
+                                const char *device,
+                                const bench_estimate *estimate,
+                                pfl_error *error) {
+  base_text line = {0};
+  json_writer json = {.text = &line};
+  json_begin_object(&json, NULL);
+  report_json_workload(&json, workload);
+  economy_write_estimate(&json, "estimate", device, estimate);
+  json_end(&json);
+  pfl_status status = append_line(journal, &line, error);
+  base_text_release(&line);
+  return status;
+}
+
+/* ---- Reading ----------------------------------------------------------- */
 
 /* A value as it would be written, for a message. */
 static void describe(const json_value *value, char *out, size_t size) {
@@ -137,6 +152,8 @@ static pfl_status read_line(const bench_journal *j, const json_value *line,
     report->manifest.resumed++;
     return PFL_STATUS_OK;
   }
+  if (json_object_get(line, "estimate"))
+    return economy_read_line(line, &report->economy, error);
   report_row row;
   PFL_TRY(report_read_row(line, report->side_count, &row, error));
   pfl_status status = report_add_row(report, &row, error);
@@ -198,8 +215,7 @@ static pfl_status read_text(const bench_journal *j, char **out_text,
   return PFL_STATUS_OK;
 }
 
-/* ---- Opening
- * ------------------------------------------------------------------ */
+/* ---- Opening ----------------------------------------------------------- */
 
 static pfl_status open_file(bench_journal *j, pfl_error *error) {
   struct stat about;

@@ -202,7 +202,7 @@ pfl_status lane_measure(bench_lane *lane, bench_tensors *tensors,
   return status;
 }
 
-/* ---- The lane ----------------------------------------------------------- */
+/* ---- The lane ---------------------------------------------------------- */
 
 static void no_task(void *argument, int64_t task, int32_t worker) {
   (void)argument;

@@ -33,8 +33,7 @@ bool report_side_counts(const report_side *side) {
   return report_side_measured(side) && side->verdict.passed;
 }
 
-/* ---- Samples of several processes -------------------------------------------
- */
+/* ---- Samples of several processes -------------------------------------- */
 
 static int64_t count_runs(const bench_samples *processes, int64_t count) {
   int64_t runs = 0;
@@ -95,8 +94,7 @@ const char *report_row_remark(const report_row *row) {
   return ours->steady.known && !ours->steady.steady ? "unsteady" : "";
 }
 
-/* ---- What is derived
- * ---------------------------------------------------------- */
+/* ---- What is derived --------------------------------------------------- */
 
 /* The least steady of the processes. */
 static steady_state find_steady(const bench_samples *processes, int64_t count) {
@@ -167,6 +165,10 @@ pfl_status report_finish(bench_report *report, pfl_error *error) {
     m->stolen += report->rows[i].stolen;
   }
   return PFL_STATUS_OK;
+}
+
+int64_t report_day(const bench_report *report) {
+  return catalog_day(report->manifest.start);
 }
 
 double report_ratio(const report_row *row, const report_side *peer) {

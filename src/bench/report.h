@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "bench/bench.h"
 #include "bench/bootstrap.h"
+#include "bench/economy.h"
 #include "bench/gate.h"
 #include "bench/machine.h"
 #include "bench/samples.h"
@@ -74,10 +75,10 @@ typedef struct bench_report {
   int side_count;
   int64_t row_count;
   report_row *rows;
+  bench_economy economy; /* without devices: the report has no such part */
 } bench_report;
 
-/* ---- Making it -------------------------------------------------------------
- */
+/* ---- Making it --------------------------------------------------------- */
 
 /* Adds what was measured of a row in one process to the report's row of the
  * same workload and threads, which it makes if there is none. The row is taken
@@ -102,8 +103,7 @@ PFL_NODISCARD pfl_status report_row_create(const bench_workload *workload,
 void report_row_release(report_row *row, int side_count);
 void report_release(bench_report *report);
 
-/* ---- What follows from it ---------------------------------------------------
- */
+/* ---- What follows from it ---------------------------------------------- */
 
 bool report_side_measured(const report_side *side);
 
@@ -148,8 +148,15 @@ bench_limit report_limit_named(const char *name);
 /* Of a row's rate, short. */
 const char *report_rate_unit(const report_row *row);
 
-/* ---- Its forms
- * --------------------------------------------------------------- */
+/* Where tables and plan are; all NULL: what is shipped. */
+typedef struct report_sources {
+  const char *data, *prices, *plan;
+} report_sources;
+
+/* The day of the report, as catalog_day counts. */
+int64_t report_day(const bench_report *report);
+
+/* ---- Its forms --------------------------------------------------------- */
 
 /* A table of 80 columns and its legend. */
 PFL_NODISCARD pfl_status report_text(const bench_report *report, FILE *out,
@@ -182,8 +189,11 @@ PFL_NODISCARD pfl_status report_read_file(const char *path,
                                           json_document *out_document,
                                           pfl_error *error);
 
-/* A report from the JSON of an earlier run. The message names the file. */
-PFL_NODISCARD pfl_status report_read(const char *path, bench_report *out_report,
+/* A report from the JSON of an earlier run, with tables, prices and plan of
+ * today (economy_open). The message names the file. */
+PFL_NODISCARD pfl_status report_read(const char *path,
+                                     const report_sources *sources,
+                                     bench_report *out_report,
                                      pfl_error *error);
 
 #endif

@@ -14,7 +14,7 @@ void html_add_text(base_text *html, const char *string) {
     }
 }
 
-/* ---- The top of the page ------------------------------------------------ */
+/* ---- The top of the page ----------------------------------------------- */
 
 static void add_head(base_text *html, const bench_report *report) {
   const bench_machine *m = &report->manifest.machine;
@@ -144,7 +144,7 @@ static void add_legend(base_text *html, const bench_report *report) {
       "row.</p>\n");
 }
 
-/* ---- Tables ------------------------------------------------------------- */
+/* ---- Tables ------------------------------------------------------------ */
 
 static void add_interval(base_text *html, const statistics_summary *summary) {
   if (isnan(summary->low))
@@ -212,22 +212,21 @@ static pfl_status add_limits(base_text *html, const bench_report *report,
       int32_t threads = report_threads_get(report, i);
       bench_limit limit = (bench_limit)kind;
       report_limit found;
-      PFL_TRY(
-          report_limit_find(report, limit, threads, &found, error));
+      PFL_TRY(report_limit_find(report, limit, threads, &found, error));
       if (!found.runs) continue;
       base_text_format(
           html,
           "<tr><td class=\"what\">%s: %s</td><td>%d</td><td>%.1f %s</td>"
           "<td>%.1f</td><td>%lld</td></tr>\n",
-          report_limit_name(limit), report_limit_what(limit),
-          threads, found.median * 1e-9, report_limit_unit(limit),
-          found.best * 1e-9, (long long)found.runs);
+          report_limit_name(limit), report_limit_what(limit), threads,
+          found.median * 1e-9, report_limit_unit(limit), found.best * 1e-9,
+          (long long)found.runs);
     }
   base_text_add_string(html, "</tbody></table></div></section>\n");
   return PFL_STATUS_OK;
 }
 
-/* ---- Words --------------------------------------------------------------- */
+/* ---- Words ------------------------------------------------------------- */
 
 static void add_method(base_text *html, const bench_report *report) {
   const bench_effort *effort = &report->manifest.effort;
@@ -292,7 +291,8 @@ static void add_manifest(base_text *html, const bench_report *report) {
   add_fact(html, "commit", report->manifest.commit);
   add_fact(html, "compiler", report->manifest.compiler);
   add_fact(html, "flags", report->manifest.compiler_flags);
-  snprintf(number, sizeof number, "%llu", (unsigned long long)report->manifest.seed);
+  snprintf(number, sizeof number, "%llu",
+           (unsigned long long)report->manifest.seed);
   add_fact(html, "seed", number);
   add_fact(html, "from", report->manifest.start);
   add_fact(html, "to", report->manifest.end);

@@ -2,6 +2,7 @@
  * has the schema; a change that a reader could trip over raises its version. */
 #include <math.h>
 
+#include "bench/economy_json.h"
 #include "bench/report.h"
 
 static void write_machine(json_writer *json, const bench_machine *m) {
@@ -94,6 +95,7 @@ pfl_status report_json(const bench_report *report, base_text *out_text,
   for (int64_t i = 0; i < report->row_count; i++)
     report_json_row(&json, &report->rows[i], report->side_count);
   json_end(&json);
+  PFL_TRY(economy_write(&json, &report->economy, report_day(report), error));
   json_end(&json);
   base_text_add_string(out_text, "\n");
   return base_text_check(out_text, error);

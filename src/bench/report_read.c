@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "bench/economy_json.h"
 #include "bench/fields.h"
 #include "bench/report.h"
 
@@ -15,8 +16,7 @@ enum {
 };
 static const double SECONDS_MAX = 1e9;
 
-/* ---- Workloads
- * --------------------------------------------------------------- */
+/* ---- Workloads --------------------------------------------------------- */
 
 static pfl_dtype read_dtype(json_fields *f, const char *key) {
   const char *name = fields_word(f, key);
@@ -67,8 +67,7 @@ pfl_status report_read_workload(const json_value *value,
   return check_workload(w, error);
 }
 
-/* ---- Samples
- * ------------------------------------------------------------------ */
+/* ---- Samples ----------------------------------------------------------- */
 
 static pfl_status read_samples(const json_value *value, bench_samples *out,
                                pfl_error *error) {
@@ -110,8 +109,7 @@ static pfl_status read_processes(json_fields *f, bench_samples *processes,
   return PFL_STATUS_OK;
 }
 
-/* ---- Rows
- * --------------------------------------------------------------------- */
+/* ---- Rows -------------------------------------------------------------- */
 
 static pfl_status read_side(const json_value *value, int64_t process_count,
                             report_side *side, pfl_error *error) {
@@ -208,8 +206,7 @@ pfl_status report_read_row(const json_value *value, int side_count,
   return status;
 }
 
-/* ---- The whole
- * ------------------------------------------------------------------ */
+/* ---- The whole --------------------------------------------------------- */
 
 static pfl_status read_machine(const json_value *value, bench_machine *m,
                                pfl_error *error) {
@@ -267,7 +264,17 @@ static pfl_status read_manifest(const json_value *value, report_manifest *m,
   return read_machine(json_object_get(value, "machine"), &m->machine, error);
 }
 
-static pfl_status read_root(const json_value *root, bench_report *report,
+static pfl_status read_economics(const json_value *value,
+                                 const report_sources *sources,
+                                 bench_report *report, pfl_error *error) {
+  if (value && value->type == JSON_NULL) return PFL_STATUS_OK;
+  PFL_TRY(economy_open(sources->data, sources->prices, sources->plan,
+                       &report->economy, error));
+  return economy_read(value, &report->economy, error);
+}
+
+static pfl_status read_root(const json_value *root,
+                            const report_sources *sources, bench_report *report,
                             pfl_error *error) {
   json_fields f = fields_of(root, "the report", error);
   PFL_TRY(f.status);
@@ -290,6 +297,8 @@ static pfl_status read_root(const json_value *root, bench_report *report,
     report_row_release(&row, report->side_count);
     PFL_TRY(status);
   }
+  PFL_TRY(read_economics(json_object_get(root, "economics"), sources, report,
+                         error));
   return report_finish(report, error);
 }
 
@@ -325,13 +334,13 @@ static pfl_status name_file(pfl_status status, const char *path,
   return base_error_set(error, status, "%.200s: %s", path, words);
 }
 
-pfl_status report_read(const char *path, bench_report *out_report,
-                       pfl_error *error) {
+pfl_status report_read(const char *path, const report_sources *sources,
+                       bench_report *out_report, pfl_error *error) {
   json_document document;
   *out_report = (bench_report){0};
   pfl_status status = report_read_file(path, &document, error);
   if (status == PFL_STATUS_OK)
-    status = read_root(document.root, out_report, error);
+    status = read_root(document.root, sources, out_report, error);
   json_release(&document);
   if (status != PFL_STATUS_OK) report_release(out_report);
   return name_file(status, path, error);

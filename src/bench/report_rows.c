@@ -46,6 +46,7 @@ void report_release(bench_report *report) {
     report_row_release(&report->rows[i], report->side_count);
   free(report->rows);
   free(report->manifest.command);
+  economy_close(&report->economy);
   *report = (bench_report){0};
 }
 

@@ -76,14 +76,12 @@ static pfl_status print_limits(const bench_report *report, FILE *out,
     for (int i = 0; report_threads_get(report, i); i++) {
       int32_t threads = report_threads_get(report, i);
       report_limit found;
-      PFL_TRY(
-          report_limit_find(report, limit, threads, &found, error));
+      PFL_TRY(report_limit_find(report, limit, threads, &found, error));
       if (!found.runs) continue;
       if (!named) fprintf(out, "  %-11s", report_limit_name(limit));
       named = true;
       fprintf(out, "  %.1f %s on %d thread%s", found.median * 1e-9,
-              report_limit_unit(limit), threads,
-              threads == 1 ? "" : "s");
+              report_limit_unit(limit), threads, threads == 1 ? "" : "s");
     }
     if (named) fputc('\n', out);
   }
@@ -115,11 +113,9 @@ pfl_status report_text(const bench_report *report, FILE *out,
                        pfl_error *error) {
   const report_manifest *r = &report->manifest;
   const bench_machine *m = &r->machine;
-  fprintf(out, "pallas-flash %s, suite %s, %s kernels, seed %llu\n",
-          r->version, r->suite, r->isa,
-          (unsigned long long)r->seed);
-  fprintf(out, "%s, %lld CPUs, %s\n\n", m->cpu, (long long)m->cpus,
-          r->start);
+  fprintf(out, "pallas-flash %s, suite %s, %s kernels, seed %llu\n", r->version,
+          r->suite, r->isa, (unsigned long long)r->seed);
+  fprintf(out, "%s, %lld CPUs, %s\n\n", m->cpu, (long long)m->cpus, r->start);
   fprintf(out, ROW "\n", "workload", "dtype", "T", "ms", "95%", "rate", "limit",
           "error", report->side_count > 1 ? "peer" : "");
   for (int64_t i = 0; i < report->row_count; i++)

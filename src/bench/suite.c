@@ -11,8 +11,7 @@
 
 extern char **environ;
 
-/* ---- What is left to do
- * ------------------------------------------------------ */
+/* ---- What is left to do ------------------------------------------------ */
 
 static bool is_missing(const suite_run *run, const bench_workload *workload,
                        int32_t threads, int32_t process) {
@@ -104,8 +103,7 @@ static void tell_left(const suite_run *run) {
   fflush(run->options->talk);
 }
 
-/* ---- Rows
- * --------------------------------------------------------------------- */
+/* ---- Rows -------------------------------------------------------------- */
 
 /* Keeps a finished row: in the journal first, then in the report. */
 static pfl_status keep_row(suite_run *run, report_row *row, pfl_error *error) {
@@ -216,8 +214,7 @@ pfl_status suite_measure(suite_run *run, int32_t process, pfl_error *error) {
   return PFL_STATUS_OK;
 }
 
-/* ---- A process of its own
- * ------------------------------------------------------ */
+/* ---- A process of its own ---------------------------------------------- */
 
 /* The command with what makes it that process' behind it; malloc's. */
 static const char **make_command(const char *const *self, const char *path,

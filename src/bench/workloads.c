@@ -15,8 +15,7 @@ enum {
   SMOKE = 1u << BENCH_SUITE_SMOKE,
 };
 
-/* ---- Models ---------------------------------------------------------------
- */
+/* ---- Models ------------------------------------------------------------ */
 
 typedef enum model_row {
 #define MODEL_ENUM(id, ...) MODEL_##id,
@@ -45,8 +44,7 @@ const char *bench_model_find(const char *name) {
   return NULL;
 }
 
-/* ---- Suites ---------------------------------------------------------------
- */
+/* ---- Suites ------------------------------------------------------------ */
 
 /* Nobody's shapes, in which implementations are compared. */
 #define DENSE(op, length, causal, dtype, suites)                             \
@@ -221,8 +219,7 @@ bool bench_op_find(const char *name, bench_op *out_op) {
   return false;
 }
 
-/* ---- One of them -----------------------------------------------------------
- */
+/* ---- One of them ------------------------------------------------------- */
 
 const char *bench_workload_title(const bench_workload *workload,
                                  char buffer[BENCH_TITLE_SIZE]) {
@@ -302,8 +299,7 @@ pfl_decode bench_workload_decode(const bench_workload *workload) {
   };
 }
 
-/* ---- What it costs ----------------------------------------------------------
- */
+/* ---- What it costs ----------------------------------------------------- */
 
 double bench_workload_flops(const bench_workload *workload) {
   const bench_workload *w = workload;
