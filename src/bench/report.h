@@ -19,7 +19,7 @@
 #define REPORT_SCHEMA "pallas-flash/bench"
 #define REPORT_SCHEMA_VERSION 2
 
-#define REPORT_TITLE_SIZE 64
+#define REPORT_TITLE_SIZE BENCH_TITLE_SIZE
 
 /* One who did a row: we, or a peer. */
 typedef struct report_side {

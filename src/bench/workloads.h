@@ -87,12 +87,12 @@ bool bench_op_find(const char *name, bench_op *out_op);
 
 /* "forward causal 2048", "decode w4096 8192 x16" (window, length, batch):
  * unique together with the model and the dtype. */
-#define BENCH_TITLE_SIZE 48
+#define BENCH_TITLE_SIZE 96
 const char *bench_workload_title(const bench_workload *workload,
                                  char buffer[BENCH_TITLE_SIZE]);
 
 /* The model, if any, the title and the dtype: unique. */
-#define BENCH_NAME_SIZE 96
+#define BENCH_NAME_SIZE 160
 const char *bench_workload_name(const bench_workload *workload,
                                 char buffer[BENCH_NAME_SIZE]);
 
