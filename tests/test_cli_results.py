@@ -290,6 +290,24 @@ class Simulated(Checks):
         self.assertIn("this machine has no TPU", done.stderr)
         self.assertNotIn("out.safetensors", self.files())
 
+    def test_bench(self):
+        """The rows of a suite, on one chip and four; a hazard fails it."""
+        bench = ["bench", "--device", "sim", "--suite", "smoke"]
+        done = self.pflash(*bench, "--seed", 3)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        head, *rows, total = done.stdout.splitlines()
+        self.assertIn("nothing of it timed", head)
+        self.assertRegex(total, fr"^{len(rows)} rows, \d+ without a kernel, 0 wrong$")
+        right = [row for row in rows if row.endswith("right")]
+        self.assertGreater(len(right), len(rows) // 2)
+        self.assertTrue(all(row in right or "no kernel: " in row
+                            for row in rows), done.stdout)
+        done = self.pflash(*bench, environment={"PFLASH_SIM_STEP_LIMIT": "9"})
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stdout.count("HAZARD: "), len(right))
+        self.assertIn(f"{len(right)} of {len(rows)} simulated rows are wrong",
+                      done.stderr)
+
     def test_failures(self):
         """What there is no kernel for, no plugin, a trace that cannot be."""
         tensors = self.qkv("F16")

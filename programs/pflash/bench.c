@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "bench/simulate.h"
 #include "options.h"
 
 /* A word as a shell would take it: 'quoted' unless it is plain. */
@@ -51,39 +52,66 @@ static pfl_status measure(const cli_options *options, pfl_error *error) {
   for (int i = 0; i < options->argument_count; i++)
     add_word(&line, options->arguments[i]);
   pfl_status status = base_text_check(&line, error);
-  bench_options bench = {.suite = options->suite,
-                         .threads = options->threads,
-                         .isa = (pfl_isa)options->isa,
-                         .seed = options->seed,
-                         .peers = options->peers,
-                         .peer_count = options->peer_count,
-                         .processes = options->processes,
-                         .process = options->process,
-                         .self = self,
-                         .part = options->part
-                                     ? (bench_part)(options->part - 1)
-                                     : BENCH_PART_ALL,
-                         .data = options->data,
-                         .prices = options->prices,
-                         .plan = options->plan,
-                         .journal_path = options->journal_path,
-                         .json_path = options->json_path,
-                         .html_path = options->html_path,
-                         .command = base_text_get(&line),
-                         .results = stdout,
-                         .talk = stderr};
+  bench_options bench = {
+      .suite = options->suite,
+      .threads = options->threads,
+      .isa = (pfl_isa)options->isa,
+      .seed = options->seed,
+      .peers = options->peers,
+      .peer_count = options->peer_count,
+      .processes = options->processes,
+      .process = options->process,
+      .self = self,
+      .part = options->part ? (bench_part)(options->part - 1) : BENCH_PART_ALL,
+      .data = options->data,
+      .prices = options->prices,
+      .plan = options->plan,
+      .journal_path = options->journal_path,
+      .json_path = options->json_path,
+      .html_path = options->html_path,
+      .command = base_text_get(&line),
+      .results = stdout,
+      .talk = stderr};
   if (!status) status = bench_run(&bench, error);
   base_text_release(&line);
   free(self);
   return status;
 }
 
+/* What is for times is of no use where there are none. */
+static pfl_status check_uses(const cli_options *options, pfl_error *error) {
+  bool timed = device_of(options) == ON_CPU;
+  const option_use uses[] = {{"--isa", options->isa, timed},
+                             {"--peer", options->peer_count, timed},
+                             {"--processes", options->processes, timed},
+                             {"--process", options->process, timed},
+                             {"--journal", options->journal_path, timed},
+                             {"--json", options->json_path, timed},
+                             {"--html", options->html_path, timed},
+                             {"--part", options->part, timed},
+                             {"--data", options->data, timed},
+                             {"--prices", options->prices, timed},
+                             {"--plan", options->plan, timed}};
+  return options_check_uses(uses, sizeof uses / sizeof *uses, "--device",
+                            device_name(device_of(options)), error);
+}
+
+static pfl_status simulate(const cli_options *options, pfl_error *error) {
+  const bench_options bench = {.suite = options->suite,
+                               .threads = options->threads,
+                               .seed = options->seed,
+                               .results = stdout};
+  return bench_simulate(&bench, error);
+}
+
 int bench_command(const cli_options *options) {
   pfl_error error;
+  if (check_uses(options, &error)) return print_misuse(COMMAND_BENCH, &error);
   if (options->list) {
     bench_list(stdout);
     return EXIT_DONE;
   }
-  return measure(options, &error) ? print_failure(COMMAND_BENCH, &error)
-                                  : EXIT_DONE;
+  pfl_status status = device_of(options) == ON_SIM ? simulate(options, &error)
+                                                   : measure(options, &error);
+  return status ? print_failure(COMMAND_BENCH, &error) : EXIT_DONE;
 }

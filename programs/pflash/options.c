@@ -26,7 +26,7 @@ static const char *const suite_words[] = {BENCH_SUITE_LIST(WORD) NULL};
 static const char *const part_words[] = {BENCH_PART_LIST(WORD) NULL};
 static const char *const device_words[] = {ON_LIST(WORD) NULL};
 #undef WORD
-static const char *const bench_device_words[] = {"cpu", NULL};
+static const char *const bench_device_words[] = {"cpu", "sim", NULL};
 #define WORD(name, word, script, what) word,
 static const char *const peer_words[] = {BENCH_PEER_LIST(WORD) NULL};
 #undef WORD
@@ -360,7 +360,10 @@ const cli_option option_table[] = {
      .slot = SLOT(suite),
      .help = "What to measure; quick if not given." BENCH_SUITE_LIST(TELL)},
     {BENCH, "--device", .choices = bench_device_words, .read = read_choice,
-     .slot = SLOT(device), .help = "What to measure it on; cpu if not given."},
+     .slot = SLOT(device),
+     .help = "What to measure it on; cpu if not given. sim measures nothing: it "
+             "runs the TPU's kernels on simulated chips and says how far from "
+             "fp64 they are."},
     {BENCH, "--threads", .argument = "N", .read = read_threads,
      .must_be = "an integer, " THREADS,
      .help = "Measure on this many threads, " THREADS "; on one, and on one "
@@ -378,7 +381,8 @@ const cli_option option_table[] = {
              "these." BENCH_PEER_LIST(TELL_PEER)},
     {BENCH, "--seed", .argument = "N", .read = read_seed,
      .must_be = "an integer >= 1",
-     .help = "Of the tensors' random numbers; 1 if not given."},
+     .help = "Of the tensors' random numbers, and of sim's malice; 1 if not "
+             "given."},
     {BENCH, "--part", .choices = part_words, .read = read_choice,
      .slot = SLOT(part),
      .help = "What to do; all if not given." BENCH_PART_LIST(TELL)},
@@ -545,5 +549,15 @@ pfl_status options_parse(command which, int count, char *const *arguments,
   }
   PFL_TRY(check_required(which, given, error));
   *out_options = options;
+  return PFL_STATUS_OK;
+}
+
+pfl_status options_check_uses(const option_use *uses, int count,
+                              const char *what, const char *value,
+                              pfl_error *error) {
+  for (int i = 0; i < count; i++)
+    if (uses[i].given && !uses[i].useful)
+      PFL_RAISE(error, INVALID_ARGUMENT, "%s is given: %s %s has no use for it",
+                uses[i].name, what, value);
   return PFL_STATUS_OK;
 }

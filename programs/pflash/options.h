@@ -114,6 +114,19 @@ typedef struct cli_options {
   int argument_count;
 } cli_options;
 
+/* Whether an option was given, and whether what was asked for has a use for it.
+ */
+typedef struct option_use {
+  const char *name;
+  bool given, useful;
+} option_use;
+
+/* INVALID_ARGUMENT: one was given that "--op" (what) "decode" (value) has no use
+ * for. */
+PFL_NODISCARD pfl_status options_check_uses(const option_use *uses, int count,
+                                            const char *what, const char *value,
+                                            pfl_error *error);
+
 typedef struct cli_option cli_option;
 
 /* Reads `text` into the options; false if it is not what it must be. */

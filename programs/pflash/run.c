@@ -18,20 +18,13 @@ static pfl_status check_paths_differ(const cli_options *options,
 /* What a device has no use for must not be given. */
 static pfl_status check_uses(const cli_options *options, pfl_error *error) {
   on_device device = device_of(options);
-  const struct {
-    const char *name;
-    bool given, useful;
-  } uses[] = {{"--isa", options->isa, device == ON_CPU},
-              {"--chips", options->chips, device != ON_CPU},
-              {"--threads", options->threads, device != ON_TPU},
-              {"--seed", options->seed, device == ON_SIM},
-              {"--trace", options->trace, device == ON_SIM}};
-  for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
-    if (uses[i].given && !uses[i].useful)
-      PFL_RAISE(error, INVALID_ARGUMENT,
-                "%s is given: --device %s has no use for it", uses[i].name,
-                device_name(device));
-  return PFL_STATUS_OK;
+  const option_use uses[] = {{"--isa", options->isa, device == ON_CPU},
+                             {"--chips", options->chips, device != ON_CPU},
+                             {"--threads", options->threads, device != ON_TPU},
+                             {"--seed", options->seed, device == ON_SIM},
+                             {"--trace", options->trace, device == ON_SIM}};
+  return options_check_uses(uses, sizeof uses / sizeof *uses, "--device",
+                            device_name(device), error);
 }
 
 static pfl_status do_job(cli_job *job, pfl_error *error) {

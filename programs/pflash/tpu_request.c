@@ -71,21 +71,14 @@ static pfl_status describe_decode(const cli_options *options,
 /* What an op has no use for must not be given. */
 static pfl_status check_uses(const cli_options *options, pfl_error *error) {
   bool decode = options->op == OP_DECODE;
-  const struct {
-    const char *name;
-    bool given, useful;
-  } uses[] = {
+  const option_use uses[] = {
       {"--cache-dtype", options->cache_dtype, decode},
       {"--page", options->page, decode},
       {"--segments", options->segments, !decode},
       {"--lse", options->lse, options->op != OP_BACKWARD},
   };
-  for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
-    if (uses[i].given && !uses[i].useful)
-      PFL_RAISE(error, INVALID_ARGUMENT,
-                "%s is given: --op %s has no use for it", uses[i].name,
-                op_name((op)options->op));
-  return PFL_STATUS_OK;
+  return options_check_uses(uses, sizeof uses / sizeof *uses, "--op",
+                            op_name((op)options->op), error);
 }
 
 static pfl_status check_target(const cli_options *options, const char *target,

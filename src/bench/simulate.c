@@ -1,0 +1,209 @@
+#include "bench/simulate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/gate.h"
+#include "device/device.h"
+
+static const pfl_allocator heap;
+
+enum { TENSORS = 12, REASON_SIZE = 160 };
+
+/* What came of one row on some chips. */
+typedef enum simulated { DONE, NO_KERNEL, HAZARD } simulated;
+
+typedef struct simulation {
+  const bench_options *options;
+  device_slice slice;
+  base_threads *pool;
+  int64_t rows, failed, without;
+} simulation;
+
+/* A workload as the kernels are asked for it. */
+typedef struct asked_kernel {
+  attention_problem problem;
+  attention_decode_problem decode;
+  kernels_request request;
+} asked_kernel;
+
+static pfl_status ask(const bench_workload *w, int chips, asked_kernel *out,
+                      pfl_error *error) {
+  bool decode = w->op == BENCH_OP_DECODE;
+  static const kernels_op ops[] = {[BENCH_OP_FORWARD] = KERNELS_FORWARD,
+                                   [BENCH_OP_BACKWARD] = KERNELS_BACKWARD,
+                                   [BENCH_OP_DECODE] = KERNELS_DECODE};
+  pfl_attention attention = bench_workload_attention(w);
+  pfl_decode asked = bench_workload_decode(w);
+  PFL_TRY(decode ? attention_decode_problem_init(&asked, &out->decode, error)
+                 : attention_problem_init(&attention, &out->problem, error));
+  out->request = (kernels_request){.op = ops[w->op],
+                                   .problem = decode ? NULL : &out->problem,
+                                   .decode = decode ? &out->decode : NULL,
+                                   .sinks = w->sinks,
+                                   .chips = chips};
+  return PFL_STATUS_OK;
+}
+
+/* ---- Tensors ------------------------------------------------------------- */
+
+static device_tensor tensor(const char *name, pfl_dtype dtype, int64_t batch,
+                            int64_t heads, int64_t rows, int64_t width,
+                            void *data) {
+  return (device_tensor){
+      name, dtype, width ? 4 : 3, {batch, heads, rows, width}, data};
+}
+
+static int list_inputs(const bench_tensors *t, device_tensor *out) {
+  const bench_workload *w = &t->workload;
+  int64_t B = w->batch, Hq = w->q_heads, Hkv = w->kv_heads;
+  int64_t Sq = w->q_length, Sk = w->kv_length, D = w->head_dim;
+  char *cache = t->memory;
+  int n = 0;
+  out[n++] = tensor("q", w->dtype, B, Hq, Sq, D, t->q);
+  out[n++] = tensor("k", w->cache_dtype, B, Hkv, Sk, D, cache);
+  out[n++] = tensor("v", w->cache_dtype, B, Hkv, Sk, D, cache + t->v_offset);
+  out[n++] = tensor("k_scale", PFL_DTYPE_F32, B, Hkv, Sk, 0,
+                    cache + t->k_scale_offset);
+  out[n++] = tensor("v_scale", PFL_DTYPE_F32, B, Hkv, Sk, 0,
+                    cache + t->v_scale_offset);
+  out[n++] = tensor("o", w->dtype, B, Hq, Sq, D, t->o);
+  out[n++] = tensor("lse", PFL_DTYPE_F32, B, Hq, Sq, 0, t->lse);
+  out[n++] = tensor("do", w->dtype, B, Hq, Sq, D, t->d_o);
+  out[n++] = (device_tensor){"sinks", PFL_DTYPE_F32, 1, {Hq}, t->sinks};
+  return n;
+}
+
+static int list_outputs(const bench_tensors *t, device_tensor *out) {
+  const bench_workload *w = &t->workload;
+  for (int i = 0; i < t->output_count; i++)
+    out[i] = tensor(t->outputs[i].name, w->dtype, w->batch, t->outputs[i].heads,
+                    t->outputs[i].length, w->head_dim, t->outputs[i].data);
+  return t->output_count;
+}
+
+/* ---- Rows ---------------------------------------------------------------- */
+
+static bool is_refusal(pfl_status status) {
+  return status == PFL_STATUS_INVALID_ARGUMENT ||
+         status == PFL_STATUS_UNIMPLEMENTED;
+}
+
+/* Runs a row; a kernel that is not there, or that a chip trips up, is an
+ * outcome with its reason in *error. */
+static pfl_status run_row(simulation *s, bench_tensors *tensors, int chips,
+                          simulated *out_outcome, pfl_error *error) {
+  device_tensor inputs[TENSORS], outputs[BENCH_OUTPUTS_MAX];
+  asked_kernel asked;
+  device_program program;
+  device_times times;
+  *out_outcome = NO_KERNEL;
+  PFL_TRY(ask(&tensors->workload, chips, &asked, error));
+  pfl_status status =
+      device_prepare(&s->slice, &asked.request, &program, error);
+  if (status) return is_refusal(status) ? PFL_STATUS_OK : status;
+  tensors_spoil_outputs(tensors);
+  status = device_run(&s->slice, &program, inputs, list_inputs(tensors, inputs),
+                      outputs, list_outputs(tensors, outputs), &times, error);
+  device_program_release(&s->slice, &program);
+  *out_outcome = status ? HAZARD : DONE;
+  return status == PFL_STATUS_FAILED_PRECONDITION ? PFL_STATUS_OK : status;
+}
+
+static void tell(simulation *s, const bench_tensors *tensors, int chips,
+                 simulated outcome, const bench_gate *gate,
+                 const pfl_error *error) {
+  FILE *out = s->options->results;
+  char name[BENCH_NAME_SIZE];
+  const void *outputs[BENCH_OUTPUTS_MAX];
+  for (int i = 0; i < tensors->output_count; i++)
+    outputs[i] = tensors->outputs[i].data;
+  gate_verdict verdict = {0};
+  if (outcome == DONE)
+    verdict = gate_check(gate, outputs, tensors->workload.dtype);
+  s->rows++;
+  s->without += outcome == NO_KERNEL;
+  s->failed += outcome == HAZARD || (outcome == DONE && !verdict.passed);
+  if (!out) return;
+  fprintf(out, "%-44s %5d  ", bench_workload_name(&tensors->workload, name),
+          chips);
+  if (outcome == DONE)
+    fprintf(out, "%9.1e %9.2f  %s\n", verdict.error, verdict.relative,
+            verdict.passed ? "right" : "WRONG");
+  else
+    fprintf(out, "%9s %9s  %s: %.160s\n", "-", "-",
+            outcome == HAZARD ? "HAZARD" : "no kernel", error->message);
+}
+
+static pfl_status simulate_row(simulation *s, bench_tensors *tensors,
+                               const bench_gate *gate, pfl_error *error) {
+  for (int chips = 1; chips <= 4; chips += 3) {
+    simulated outcome;
+    PFL_TRY(run_row(s, tensors, chips, &outcome, error));
+    tell(s, tensors, chips, outcome, gate, error);
+  }
+  return PFL_STATUS_OK;
+}
+
+/* Backward reads what forward on the CPU gives it. */
+static pfl_status prepare_backward(bench_tensors *tensors, pfl_error *error) {
+  pfl_context *context;
+  if (tensors->workload.op != BENCH_OP_BACKWARD) return PFL_STATUS_OK;
+  PFL_TRY(pfl_context_create(NULL, &context, error));
+  pfl_status status = tensors_run_forward(tensors, context, error);
+  pfl_context_destroy(context);
+  return status;
+}
+
+static pfl_status simulate_workload(simulation *s, const bench_workload *w,
+                                    pfl_error *error) {
+  bench_tensors tensors;
+  bench_gate gate;
+  uint64_t seed = s->options->seed ? s->options->seed : 1;
+  PFL_TRY(tensors_create(w, seed, 0, s->pool, &tensors, error));
+  pfl_status status = prepare_backward(&tensors, error);
+  if (!status) status = gate_create(&tensors, s->pool, &gate, error);
+  if (!status) {
+    status = simulate_row(s, &tensors, &gate, error);
+    gate_release(&gate);
+  }
+  tensors_release(&tensors);
+  return status;
+}
+
+static pfl_status simulate_suite(simulation *s, bench_suite suite,
+                                 pfl_error *error) {
+  bench_workload workload;
+  FILE *out = s->options->results;
+  if (out)
+    fprintf(out, "%-44s %5s  %9s %9s\n", "simulated, and nothing of it timed",
+            "chips", "error", "allowed=1");
+  for (int64_t i = 0; bench_workload_get(suite, i, &workload); i++)
+    PFL_TRY(simulate_workload(s, &workload, error));
+  if (out)
+    fprintf(out, "%lld rows, %lld without a kernel, %lld wrong\n",
+            (long long)s->rows, (long long)s->without, (long long)s->failed);
+  if (s->failed)
+    PFL_RAISE(error, INTERNAL, "%lld of %lld simulated rows are wrong",
+              (long long)s->failed, (long long)s->rows);
+  return PFL_STATUS_OK;
+}
+
+pfl_status bench_simulate(const bench_options *options, pfl_error *error) {
+  simulation s = {.options = options};
+  const char *name = options->suite ? options->suite : "quick";
+  bench_suite suite = bench_suite_find(name);
+  if (suite == BENCH_SUITE_COUNT)
+    PFL_RAISE(error, INVALID_ARGUMENT, "no suite is called %s", name);
+  const device_options device = {.kind = DEVICE_SIM,
+                                 .seed = (int64_t)options->seed,
+                                 .threads = options->threads};
+  PFL_TRY(base_threads_create(&heap, base_cpu_count(), &s.pool, error));
+  pfl_status status = device_open(&device, &heap, &s.slice, error);
+  if (!status) {
+    status = simulate_suite(&s, suite, error);
+    device_close(&s.slice);
+  }
+  base_threads_destroy(s.pool);
+  return status;
+}
