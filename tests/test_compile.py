@@ -277,6 +277,19 @@ class Compiler(CompileCase):
         self.refused_all("without an answer")
         self.assertFalse((self.tools / "cache").exists())
 
+    def test_verbose(self):
+        """The compiler's talk, in full, where it was asked for."""
+        talk = "".join(f"line {i} of talk\n" for i in range(100))
+        (self.tools / "talk").write_text(talk)
+        for content, code in [(artifact(b"x"), 0), (refusal(3, "no"), 1)]:
+            self.answer(content, f"cat >/dev/null; cat '{self.tools}/talk' >&2")
+            done = self.compile("--emit", "executable", "--out", "x",
+                                "--verbose", PFLASH_CACHE="")
+            self.assertEqual(done.returncode, code)
+            self.assertTrue(done.stderr.startswith(talk), done.stderr)
+            self.assertEqual(done.stderr[len(talk):],
+                             "" if not code else "pflash compile: no\n")
+
     def test_silence(self):
         self.compiler("echo thinking >&2; sleep 60; true")
         self.refused_all("no answer within 0.2 seconds; .*thinking",

@@ -90,6 +90,8 @@ int compile_command(const cli_options *options) {
     return print_misuse(COMMAND_COMPILE, &error);
   pfl_status status = options->emit == EMIT_LISTING ? make_listing(&job, &error)
                                                     : make_file(&job, &error);
+  if (options->verbose && job.log.length)
+    fwrite(job.log.bytes, 1, job.log.length, stderr);
   if (!status) status = tell(&job, &error);
   compile_job_release(&job);
   return status ? print_failure(COMMAND_COMPILE, &error) : EXIT_DONE;

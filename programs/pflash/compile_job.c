@@ -44,6 +44,7 @@ static pfl_status compile(compile_job *job, const base_text *options,
                                         .options_size = options->length,
                                         .listing = listing,
                                         .seconds = job->options->timeout,
+                                        .log = &job->log,
                                         .out_from_cache = &job->from_cache};
   double start = now_ms();
   PFL_TRY(pjrt_compile(&request, &heap, &job->artifact, error));
@@ -71,4 +72,5 @@ void compile_job_release(compile_job *job) {
   kernels_program_release(&job->program);
   pjrt_artifact_release(&job->artifact);
   base_text_release(&job->module);
+  base_text_release(&job->log);
 }

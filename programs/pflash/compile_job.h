@@ -17,6 +17,7 @@ typedef struct compile_job {
   size_t size;
   bool compiled; /* by the TPU compiler; then the rest is there */
   pjrt_artifact artifact;
+  base_text log; /* what the compiler printed, also when it failed */
   bool from_cache;
   double compile_ms;
 } compile_job;

@@ -320,6 +320,10 @@ const cli_option option_table[] = {
     {COMPILE, "--timeout", .argument = "SECONDS", .read = read_timeout,
      .must_be = "a number > 0, at most " DIGITS(TIMEOUT_MAX),
      .help = "How long the TPU compiler may take; 300 if not given."},
+    {COMPILE, "--verbose", .slot = SLOT(verbose),
+     .help = "Print what the TPU compiler said, on standard error. A place like "
+             "loc(\"-\":45:14) is line 45 of the kernel as --emit mosaic has "
+             "it."},
     {SCHEDULE, "LISTING", .read = read_path, .slot = SLOT(listing),
      .must_be = "a path",
      .help = "A directory with the compiler's dumps, as pflash compile makes "

@@ -96,6 +96,7 @@ typedef struct cli_options {
   int tile_count;
   int emit;
   double timeout; /* seconds */
+  bool verbose;
   const char *listing, *kernel;
   bool whole;
   const char *inputs[INPUTS_MAX]; /* "0=8192,4096" or "1=@FILE" */
