@@ -238,6 +238,25 @@ class Simulated(Checks):
             self.forward(self.qkv(dtype, Hq=2, Hkv=1, Sq=20, Sk=150, D=64),
                          self.ON_SIM, causal=True)
 
+    def test_backward(self):
+        """With o and lse from the file, and without; sinks and segments."""
+        for dtype in ["F32", "BF16"]:
+            for options in [dict(), dict(causal=True, softcap=1.5),
+                            dict(window=(3, 1))]:
+                tensors = self.gradient_case(dtype, **self.SIZES)
+                with self.subTest(dtype=dtype, **options):
+                    found = self.backward(tensors, self.ON_SIM, **options)
+                    given = self.run_op(
+                        "forward", {name: tensors[name] for name in "qkv"},
+                        arguments=self.ON_SIM, **options)
+                    self.assertEqual(found, self.backward(
+                        {**tensors, **given}, self.ON_SIM, **options))
+            tensors = self.gradient_case(dtype, "BF16", **self.SIZES)
+            tensors["q_segment_ids"] = self.integers("I32", 0, 3, 2, 9)
+            tensors["kv_segment_ids"] = self.integers("I32", 0, 2, 2, 13)
+            with self.subTest(dtype=dtype, sinks=True):
+                self.backward(tensors, self.ON_SIM)
+
     def test_decode(self):
         for dtype in ["F32", "BF16"]:
             for chips, T, options in [(1, 1, {}), (4, 1, {}),
@@ -251,6 +270,17 @@ class Simulated(Checks):
                     self.decode(tensors, on_sim, **options)
                     tensors["lengths"] = ("I32", [2], [1 + T, 170])
                     self.decode(tensors, on_sim, **options)
+
+    def test_int8_decode(self):
+        """Queries in F32, which the kernel need not quantise."""
+        for chips in [1, 4]:
+            tensors = dict(q=self.normal("F32", 1, 4, 1, 128),
+                           k=self.integers("I8", -127, 127, 1, 2, 190, 128),
+                           v=self.integers("I8", -127, 127, 1, 2, 190, 128),
+                           k_scale=self.normal("F32", 1, 2, 190, scale=0.01),
+                           v_scale=self.normal("F32", 1, 2, 190, scale=0.01))
+            with self.subTest(chips=chips):
+                self.decode(tensors, [*self.ON_SIM, "--chips", chips])
 
     def test_seed(self):
         """No result depends on what the chips do to trip a kernel up."""
