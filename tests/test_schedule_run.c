@@ -393,8 +393,9 @@ static void parse_and_run(const char *text, size_t length,
   CHECK(!*out || error.message[0], "no message");
   if (!*out) {
     schedule_summary summary;
-    *out = schedule_summarize(&result, &result.profiles[0], &request.model, 1e6,
-                              allocator, &summary, &error);
+    *out = schedule_summarize(&result, &result.profiles[0], &request.model,
+                              (schedule_work){1e6, 1e6}, allocator, &summary,
+                              &error);
     schedule_result_release(&result, allocator);
   }
   schedule_program_destroy(program);

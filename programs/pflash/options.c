@@ -223,6 +223,26 @@ static bool read_input(const cli_option *row, const char *text,
          index >= 0;
 }
 
+static bool read_model(const cli_option *row, const char *text,
+                       cli_options *options) {
+  const char *equals = strchr(text, '=');
+  (void)row;
+  if (options->tuning_count == TUNINGS_MAX || !equals || equals == text)
+    return false;
+  cli_tuning *tuning = &options->tunings[options->tuning_count++];
+  size_t length = (size_t)(equals - text);
+  if (length >= sizeof tuning->name) return false;
+  memcpy(tuning->name, text, length);
+  return read_number(equals + 1, &tuning->value);
+}
+
+static bool read_limit(const cli_option *row, const char *text,
+                       cli_options *options) {
+  const char *end;
+  return read_integer(text, (int64_t *)slot(row, options), &end) && !*end &&
+         *(int64_t *)slot(row, options) >= 1;
+}
+
 static bool read_flops(const cli_option *row, const char *text,
                        cli_options *options) {
   (void)row;
@@ -250,7 +270,7 @@ static bool read_flops(const cli_option *row, const char *text,
 
 /* In the order in which help tells them. */
 const cli_option option_table[] = {
-    {RUN | COMPILE, "--op", .choices = op_words, .read = read_choice,
+    {RUN | COMPILE | SCHEDULE, "--op", .choices = op_words, .read = read_choice,
      .slot = SLOT(op), .required = RUN | COMPILE, .help = "What to compute."},
     {RUN, "--device", .choices = device_words, .read = read_choice,
      .slot = SLOT(device),
@@ -262,7 +282,7 @@ const cli_option option_table[] = {
      .slot = SLOT(out), .must_be = "a path", .required = RUN,
      .help = "The file to write; it appears, or changes, only when all is "
              "done. It must not be the one that --in names."},
-    {COMPILE, "--shape", .argument = "B,Hq,Hkv,Sq,Sk,D[,Dv]",
+    {COMPILE | SCHEDULE, "--shape", .argument = "B,Hq,Hkv,Sq,Sk,D[,Dv]",
      .read = read_shape, .required = COMPILE,
      .must_be = "B,Hq,Hkv,Sq,Sk,D or B,Hq,Hkv,Sq,Sk,D,Dv, integers >= 0",
      .help = "The sizes, as under pflash run; for decode T stands for Sq and "
@@ -276,48 +296,48 @@ const cli_option option_table[] = {
              "or changes, only when all is done. A directory must be empty or "
              "hold an earlier listing, which goes. - is standard output, for "
              "text."},
-    {COMPILE, "--dtype", .choices = dtype_words, .read = read_choice,
+    {COMPILE | SCHEDULE, "--dtype", .choices = dtype_words, .read = read_choice,
      .slot = SLOT(dtype), .help = "Of the tensors; bf16 if not given."},
-    {COMPILE, "--cache-dtype", .choices = cache_dtype_words,
+    {COMPILE | SCHEDULE, "--cache-dtype", .choices = cache_dtype_words,
      .read = read_choice, .slot = SLOT(cache_dtype),
      .help = "Of decode's cache: --dtype's, which is the default, or int8."},
-    {COMPILE, "--page", .argument = "N", .read = read_page,
+    {COMPILE | SCHEDULE, "--page", .argument = "N", .read = read_page,
      .must_be = "an integer >= 1",
      .help = "Decode with a paged cache, of pages of N tokens, as many as "
              "hold all sequences."},
-    {RUN | COMPILE, "--causal", .slot = SLOT(causal),
+    {RUN | COMPILE | SCHEDULE, "--causal", .slot = SLOT(causal),
      .help = "A query sees no key after its own position: query i of Sq sees "
              "keys up to i + Sk - Sq. Decode always is causal."},
-    {RUN | COMPILE, "--window", .argument = "LEFT,RIGHT", .read = read_window,
+    {RUN | COMPILE | SCHEDULE, "--window", .argument = "LEFT,RIGHT", .read = read_window,
      .must_be = "LEFT,RIGHT, two integers >= -1",
      .help = "A query at position p sees keys p - LEFT to p + RIGHT; -1 leaves "
              "a side open."},
-    {RUN | COMPILE, "--softcap", .argument = "X", .read = read_softcap,
+    {RUN | COMPILE | SCHEDULE, "--softcap", .argument = "X", .read = read_softcap,
      .must_be = "a finite number >= 0 that F32 can hold",
      .help = "A score s becomes X tanh(s / X); 0, the default, leaves it."},
-    {RUN | COMPILE, "--scale", .argument = "X", .read = read_scale,
+    {RUN | COMPILE | SCHEDULE, "--scale", .argument = "X", .read = read_scale,
      .must_be = "a finite number other than 0 that F32 can hold",
      .help = "What Q K^T is multiplied with; 1 / sqrt(D) if not given."},
-    {COMPILE, "--segments", .slot = SLOT(segments),
+    {COMPILE | SCHEDULE, "--segments", .slot = SLOT(segments),
      .help = "With segment ids: a query sees only keys of its own."},
-    {COMPILE, "--sinks", .slot = SLOT(sinks),
+    {COMPILE | SCHEDULE, "--sinks", .slot = SLOT(sinks),
      .help = "With attention sinks, a score of each query head."},
-    {COMPILE, "--lse", .slot = SLOT(lse),
+    {COMPILE | SCHEDULE, "--lse", .slot = SLOT(lse),
      .help = "The program gives lse as well, as backward needs it."},
-    {COMPILE, "--target", .argument = "CHIP:SIZES", .read = read_path,
+    {COMPILE | SCHEDULE, "--target", .argument = "CHIP:SIZES", .read = read_path,
      .slot = SLOT(target), .must_be = "a chip and its topology, as v5e:2x2",
      .help = "The chip and the topology to compile for; v5e:2x2 if not "
              "given."},
     {COMPILE | SCHEDULE, "--chips", .argument = "N", .read = read_chips,
      .must_be = "an integer, 1 to " DIGITS(CHIPS_MAX),
      .help = "Chips of the target that share the work; 1 if not given."},
-    {COMPILE, "--tile", .argument = "NAME=VALUE", .read = read_tile,
+    {COMPILE | SCHEDULE, "--tile", .argument = "NAME=VALUE", .read = read_tile,
      .repeats = true,
      .must_be = "NAME=VALUE, an integer >= 1; " DIGITS(TILES_MAX) " at most",
      .help = "A number of the plan, in place of the one that would be chosen; "
              "may be given more than once. The names are those that the "
              "command prints."},
-    {COMPILE, "--timeout", .argument = "SECONDS", .read = read_timeout,
+    {COMPILE | SCHEDULE, "--timeout", .argument = "SECONDS", .read = read_timeout,
      .must_be = "a number > 0, at most " DIGITS(TIMEOUT_MAX),
      .help = "How long the TPU compiler may take; 300 if not given."},
     {COMPILE, "--verbose", .slot = SLOT(verbose),
@@ -342,7 +362,28 @@ const cli_option option_table[] = {
              "order of memory, with commas between them, or a file of them."},
     {SCHEDULE, "--flops", .argument = "N", .read = read_flops,
      .must_be = "a number > 0",
-     .help = "Useful FLOPs of the kernel, to tell how well the chip is used."},
+     .help = "Useful FLOPs of the kernel, to tell how well the chip is used; "
+             "with --op they are known."},
+    {SCHEDULE, "--lengths", .argument = "N,...", .read = read_path,
+     .slot = SLOT(lengths), .must_be = "integers >= 0 with commas between",
+     .help = "Decode: tokens that each sequence has in the cache, the last one "
+             "for those that follow; Smax if not given."},
+    {SCHEDULE, "--calibration", .argument = "FILE", .read = read_path,
+     .slot = SLOT(calibration), .must_be = "a path",
+     .help = "A JSON file of numbers that were measured, in place of those of "
+             "the model (docs/cycle-model.md)."},
+    {SCHEDULE, "--model", .argument = "NAME=VALUE", .read = read_model,
+     .repeats = true,
+     .must_be = "NAME=VALUE, a number; " DIGITS(TUNINGS_MAX) " at most",
+     .help = "One number of the model, hop_us=1.5 for instance; may be given "
+             "more than once. --json prints them all."},
+    {SCHEDULE, "--limit", .argument = "CYCLES", .read = read_limit,
+     .slot = SLOT(limit), .must_be = "an integer >= 1",
+     .help = "Give up after so many; a billion if not given."},
+    {SCHEDULE, "--trace", .argument = "FILE", .read = read_path,
+     .slot = SLOT(trace), .must_be = "a path",
+     .help = "Write what happens when to this file, as a trace for "
+             "ui.perfetto.dev."},
     {RUN, "--chips", .argument = "N", .read = read_chips,
      .must_be = "an integer, 1 to " DIGITS(CHIPS_MAX),
      .help = "Chips of sim or tpu that share the work; 1 if not given."},
@@ -420,13 +461,13 @@ const cli_option option_table[] = {
     {BENCH, "--json", .argument = "FILE", .read = read_path,
      .slot = SLOT(json_path), .must_be = "a path",
      .help = "Write the report to this file, as JSON."},
-    {BENCH, "--html", .argument = "FILE", .read = read_path,
+    {SCHEDULE | BENCH, "--html", .argument = "FILE", .read = read_path,
      .slot = SLOT(html_path), .must_be = "a path",
      .help = "Write the report to this file, as a page to look at."},
     {BENCH, "--list", .slot = SLOT(list),
      .help = "Print the suites with their rows, and the peers; measure "
              "nothing."},
-    {RUN | COMPILE | INFO, "--json", .slot = SLOT(json),
+    {RUN | COMPILE | SCHEDULE | INFO, "--json", .slot = SLOT(json),
      .help = "Print one JSON object in place of text."},
     {NONE, "--manual", .choices = manual_words, .read = read_choice,
      .slot = SLOT(manual),

@@ -63,7 +63,8 @@ const char *emit_name(emit which);
 #define TILES_MAX 8  /* of a plan */
 #define CHIPS_MAX 4  /* that one program runs on */
 #define TIMEOUT_MAX 86400
-#define INPUTS_MAX 16 /* of a schedule */
+#define INPUTS_MAX 16  /* of a schedule */
+#define TUNINGS_MAX 16 /* of its model */
 
 enum { SHAPE_MAX = 7 };
 
@@ -71,6 +72,12 @@ typedef struct cli_tile {
   char name[32];
   int64_t value;
 } cli_tile;
+
+/* A number of the cycle model. */
+typedef struct cli_tuning {
+  char name[40];
+  double value;
+} cli_tuning;
 
 /* What was asked for. All zero: nothing was. A choice is 1 + its place in its
  * list, as the enums op, pfl_isa, pfl_dtype and page_style are; the strings are
@@ -102,6 +109,10 @@ typedef struct cli_options {
   const char *inputs[INPUTS_MAX]; /* "0=8192,4096" or "1=@FILE" */
   int input_count;
   double flops;
+  const char *lengths, *calibration;
+  cli_tuning tunings[TUNINGS_MAX];
+  int tuning_count;
+  int64_t limit; /* cycles */
   const char *suite;
   uint64_t seed;
   const char *trace;

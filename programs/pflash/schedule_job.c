@@ -1,81 +1,20 @@
 #include "schedule_job.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "base/memory.h"
-#include "output.h"
 #include "words.h"
 
 static const pfl_allocator heap;
 
-/* ---- Inputs ----------------------------------------------------------------
+/* Spans of a trace: as many as a browser can still show. */
+#define SPANS_MAX 400000
+
+/* ---- Summaries -------------------------------------------------------------
  */
 
-#define INPUT_BYTES_MAX (1 << 26)
-
-static pfl_status read_text(const char *path, base_text *out_text,
-                            pfl_error *error) {
-  base_file file;
-  PFL_TRY(base_file_open(path, &file, error));
-  pfl_status status = PFL_STATUS_OK;
-  if (file.size > INPUT_BYTES_MAX)
-    status =
-        base_error_set(error, PFL_STATUS_INVALID_ARGUMENT,
-                       "%.300s is larger than %d bytes", path, INPUT_BYTES_MAX);
-  char *bytes = status ? NULL : base_allocate(&heap, (size_t)file.size + 1);
-  if (!status && !bytes)
-    status = base_error_set(error, PFL_STATUS_RESOURCE_EXHAUSTED,
-                            "no memory for %.300s", path);
-  if (!status) status = base_file_read(&file, bytes, file.size, 0, error);
-  if (!status) base_text_add(out_text, bytes, (size_t)file.size);
-  if (!status) status = base_text_check(out_text, error);
-  base_release(&heap, bytes);
-  base_file_close(&file);
-  return status;
-}
-
-/* Whole numbers with anything between them that JSON has there. */
-static pfl_status add_words(const char *text, base_text *out_words,
-                            pfl_error *error) {
-  static const char between[] = " ,\t\r\n[]";
-  for (text += strspn(text, between); *text; text += strspn(text, between)) {
-    char *end;
-    long long number = strtoll(text, &end, 0);
-    if (end == text || number < INT32_MIN || number > UINT32_MAX)
-      PFL_RAISE(error, INVALID_ARGUMENT, "'%.20s' is no 32-bit integer", text);
-    uint32_t word = (uint32_t)number;
-    base_text_add(out_words, (const char *)&word, sizeof word);
-    text = end;
-  }
-  return base_text_check(out_words, error);
-}
-
-static pfl_status add_input(schedule_job *job, const char *option,
-                            pfl_error *error) {
-  const char *values = strchr(option, '=') + 1;
-  base_text *words = &job->words[job->input_count], file = {0};
-  schedule_input *input = &job->inputs[job->input_count++];
-  pfl_status status = PFL_STATUS_OK;
-  if (*values == '@') status = read_text(values + 1, &file, error);
-  if (!status)
-    status =
-        add_words(*values == '@' ? base_text_get(&file) : values, words, error);
-  base_text_release(&file);
-  *input = (schedule_input){.operand = strtoll(option, NULL, 10),
-                            .words = (const uint32_t *)words->bytes,
-                            .count = (int64_t)(words->length / 4)};
-  return name_option("--input", status, error);
-}
-
-/* ---- Runs ------------------------------------------------------------------
- */
-
-static bool communicates(const schedule_program *program) {
-  for (int64_t i = 0; i < program->instruction_count; i++)
-    if (program->instructions[i].remote) return true;
-  return false;
+/* How many of the programs that run are what the work is counted for. */
+static int kernel_count(const schedule_job *job) {
+  return job->compiled ? job->compile.program.kernel_count : 1;
 }
 
 static pfl_status add_summary(schedule_job *job, const schedule_result *result,
@@ -83,9 +22,17 @@ static pfl_status add_summary(schedule_job *job, const schedule_result *result,
                               pfl_error *error) {
   base_text *list = &job->lists[1];
   schedule_summary summary;
-  PFL_TRY(schedule_summarize(result, profile, &job->model, job->flops, &heap,
+  schedule_work work = {0};
+  if (kernel_count(job) == 1 && !profile->program->top &&
+      schedule_job_wants(job, profile->program->name))
+    work = job->work;
+  PFL_TRY(schedule_summarize(result, profile, &job->model, work, &heap,
                              &summary, error));
   base_text_add(list, (const char *)&summary, sizeof summary);
+  int kernel = schedule_job_kernel(job, profile->program->name);
+  const char *source = kernel < 0 ? NULL : base_text_get(&job->sources[kernel]);
+  base_text_add(&job->lists[2], (const char *)&source, sizeof source);
+  PFL_TRY(base_text_check(&job->lists[2], error));
   return base_text_check(list, error);
 }
 
@@ -103,18 +50,31 @@ static pfl_status add_summaries(schedule_job *job,
   return PFL_STATUS_OK;
 }
 
+/* ---- Runs ------------------------------------------------------------------
+ */
+
+/* Kernels that talk to each other run on all chips of the slice. */
+static int chips_of(const schedule_job *job, const schedule_program *program) {
+  if (job->options->chips) return job->options->chips;
+  for (int64_t i = 0; i < program->instruction_count; i++)
+    if (program->instructions[i].remote) return SCHEDULE_CHIPS_MAX;
+  return 1;
+}
+
 static pfl_status run(schedule_job *job,
                       const schedule_program *const *programs, int64_t count,
                       pfl_error *error) {
-  int chips = job->options->chips;
-  if (!chips) chips = communicates(programs[0]) ? SCHEDULE_CHIPS_MAX : 1;
+  const cli_options *options = job->options;
+  bool spans = options->trace || options->html_path;
   const schedule_request request = {.programs = programs,
                                     .program_count = count,
                                     .aliases = job->dump.aliases,
                                     .alias_count = job->dump.alias_count,
                                     .inputs = job->inputs,
                                     .input_count = job->input_count,
-                                    .chips = chips,
+                                    .chips = chips_of(job, programs[0]),
+                                    .cycle_limit = options->limit,
+                                    .span_limit = spans ? SPANS_MAX : 0,
                                     .model = job->model};
   schedule_result result;
   PFL_TRY(schedule_run(&request, &heap, &result, error));
@@ -126,47 +86,44 @@ static pfl_status run(schedule_job *job,
 }
 
 static pfl_status run_kernels(schedule_job *job, pfl_error *error) {
-  const char *wanted = job->options->kernel;
   char all[512] = "";
   bool found = false;
   for (int64_t i = 0; i < job->dump.program_count; i++) {
     const schedule_program *program = job->dump.programs[i];
     if (program->top && job->dump.program_count > 1) continue;
     words_append(all, sizeof all, "%s%s", *all ? ", " : "", program->name);
-    if (wanted && strcmp(wanted, program->name)) continue;
+    if (!schedule_job_wants(job, program->name)) continue;
     PFL_TRY(run(job, &program, 1, error));
     found = true;
   }
   if (found) return PFL_STATUS_OK;
-  PFL_RAISE(error, NOT_FOUND, "--kernel is '%s': must be one of %s", wanted,
+  PFL_RAISE(error, NOT_FOUND, "no listing is called %s: there are %s",
+            job->options->kernel ? job->options->kernel : "as the kernels are",
             all);
 }
 
 static pfl_status run_whole(schedule_job *job, pfl_error *error) {
   if (!job->dump.has_top)
     PFL_RAISE(error, INVALID_ARGUMENT,
-              "--whole needs the program around the kernels: %s has none",
-              job->options->listing);
+              "--whole needs the program around the kernels, which %s has not",
+              base_text_get(&job->title));
   return run(job, (const schedule_program *const *)job->dump.programs,
              job->dump.program_count, error);
 }
 
 pfl_status schedule_job_do(schedule_job *job, pfl_error *error) {
-  const cli_options *options = job->options;
-  job->model = schedule_model_default();
-  job->flops = options->flops;
-  for (int i = 0; i < options->input_count; i++)
-    PFL_TRY(add_input(job, options->inputs[i], error));
-  PFL_TRY(schedule_dump_read(options->listing, &heap, &job->dump, error));
-  PFL_TRY(options->whole ? run_whole(job, error) : run_kernels(job, error));
+  PFL_TRY(schedule_job_open(job, error));
+  PFL_TRY(job->options->whole ? run_whole(job, error)
+                              : run_kernels(job, error));
   job->report = (schedule_report){
-      .title = options->listing,
+      .title = base_text_get(&job->title),
       .model = &job->model,
       .results = (const schedule_result *)job->lists[0].bytes,
       .result_count = (int64_t)(job->lists[0].length / sizeof(schedule_result)),
       .summaries = (const schedule_summary *)job->lists[1].bytes,
       .summary_count =
-          (int64_t)(job->lists[1].length / sizeof(schedule_summary))};
+          (int64_t)(job->lists[1].length / sizeof(schedule_summary)),
+      .sources = (const char *const *)job->lists[2].bytes};
   return PFL_STATUS_OK;
 }
 
@@ -174,7 +131,10 @@ void schedule_job_release(schedule_job *job) {
   schedule_result *results = (schedule_result *)job->lists[0].bytes;
   for (size_t i = 0; i < job->lists[0].length / sizeof *results; i++)
     schedule_result_release(&results[i], &heap);
-  for (int i = 0; i < 2; i++) base_text_release(&job->lists[i]);
+  for (int i = 0; i < 3; i++) base_text_release(&job->lists[i]);
+  for (int i = 0; i < KERNELS_MAX; i++) base_text_release(&job->sources[i]);
   for (int i = 0; i < INPUTS_MAX; i++) base_text_release(&job->words[i]);
+  base_text_release(&job->title);
   schedule_dump_release(&job->dump);
+  compile_job_release(&job->compile);
 }

@@ -25,6 +25,7 @@ typedef struct listing_builder {
   base_text names;    /* uint16_t by name: what it stands for beside a register:
                          0, a schedule_space, or 16 + an operand */
   vliw_bundle bundle; /* the one being read */
+  bool open_end;      /* the last one is a region whose number is not told */
   pfl_error *error;
 } listing_builder;
 

@@ -217,6 +217,8 @@ static bool read_head(listing_lexer *lexer) {
     number = 16 * number + (is_digit(c) ? c - '0' : c - 'a' + 10);
   }
   skip_spaces(lexer);
+  lexer->bundle.fallthrough =
+      lexer->length - lexer->at > 2 && !memcmp(text + lexer->at, "PF", 2);
   while (lexer->at < lexer->length && text[lexer->at] >= 'A' &&
          text[lexer->at] <= 'Z')
     lexer->at++;

@@ -23,6 +23,7 @@ typedef struct listing_bundle {
   base_text starts; /* int64_t: the regions that start here */
   base_text places; /* listing_place */
   bool last;        /* the listing says that it ends here */
+  bool fallthrough; /* a branch around predicated code comes here */
 } listing_bundle;
 
 typedef struct listing_lexer {

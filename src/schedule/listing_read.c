@@ -190,6 +190,9 @@ static pfl_status add_bundles(listing_builder *builder) {
     PFL_TRY(listing_next(&builder->lexer, &found, builder->error));
     if (found) PFL_TRY(add_bundle(builder));
     if (found) last = builder->lexer.bundle.last;
+    if (found)
+      builder->open_end = builder->lexer.bundle.fallthrough &&
+                          !builder->lexer.bundle.starts.length;
     PFL_TRY(check_lists(builder->program, builder->error));
   }
   if (!LISTING_COUNT(builder, BUNDLES, vliw_bundle))
@@ -197,6 +200,8 @@ static pfl_status add_bundles(listing_builder *builder) {
               "%.300s is no listing: it must be a *-final_bundles.txt of "
               "libtpu, and has no bundle",
               builder->lexer.path);
+  builder->open_end =
+      builder->lexer.bundle.fallthrough && !builder->lexer.bundle.starts.length;
   if (!last)
     PFL_RAISE(builder->error, INVALID_ARGUMENT,
               "%.300s: the listing has no exit after bundle 0x%llx: it is cut "
@@ -231,6 +236,16 @@ static void fill_fields(schedule_program *program) {
   GET(program, unknown, unknown_count, UNKNOWN, schedule_unknown);
 }
 
+/* The bundle that a branch to the region goes to; -1: it is not there. The
+ * mark of a region that is the exit is lost: "exit bundle" stands in its place.
+ */
+static int64_t find_region(const listing_builder *builder, uint32_t region) {
+  const schedule_program *program = builder->program;
+  if (region < program->region_count && program->regions[region] >= 0)
+    return program->regions[region];
+  return builder->open_end ? program->bundle_count - 1 : -1;
+}
+
 /* Every branch goes to a region that is there. */
 static pfl_status check_branches(listing_builder *builder) {
   const schedule_program *program = builder->program;
@@ -240,12 +255,12 @@ static pfl_status check_branches(listing_builder *builder) {
       vliw_instruction *instruction =
           &program->instructions[bundle->instructions + (uint32_t)i];
       if (instruction->action != VLIW_BRANCH) continue;
-      uint32_t region = instruction->extra;
+      int64_t target = find_region(builder, instruction->extra);
       builder->lexer.bundle.number = b;
-      if (region >= program->region_count || program->regions[region] < 0)
+      if (target < 0)
         return listing_wrong(builder, "goes to region %u, which is not there",
-                             region);
-      instruction->extra = (uint32_t)program->regions[region];
+                             instruction->extra);
+      instruction->extra = (uint32_t)target;
     }
   }
   return PFL_STATUS_OK;

@@ -142,8 +142,9 @@ static pfl_status split(listing_builder *builder, char *text, slot *s) {
   listing_skip(&cursor);
   s->word = cursor.at;
   s->word_length = word_length(cursor.at);
-  const char *stop = memchr(s->word, '.', s->word_length);
-  size_t head = stop ? (size_t)(stop - s->word) : s->word_length;
+  size_t head = 0;
+  while (head < s->word_length && s->word[head] != '.' && s->word[head] != '-')
+    head++;
   s->row = find_word(builder, s->word, head);
   char *rest = text + (cursor.at + s->word_length - text);
   blank_notes(rest);

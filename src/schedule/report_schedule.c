@@ -37,9 +37,9 @@ static void add_cause(const schedule_summary *summary, schedule_cause cause,
   if (!cycles) return;
   if (length > BAR) length = BAR;
   memset(bar, '#', (size_t)length);
-  base_text_format(out, "  %-10s %14s %5.1f%%  %s\n",
+  base_text_format(out, "  %-10s %14s %5.1f%%%s%s\n",
                    schedule_cause_name(cause), grouped(cycles, number),
-                   percent(cycles, summary->cycles), bar);
+                   percent(cycles, summary->cycles), length ? "  " : "", bar);
 }
 
 static void add_facts(const schedule_summary *summary, base_text *out) {
@@ -47,15 +47,18 @@ static void add_facts(const schedule_summary *summary, base_text *out) {
   char read[32], written[32];
   base_text_format(out, "  MXU        busy %.1f%% of the cycles",
                    100 * summary->mxu_busy);
-  if (summary->flops > 0)
+  if (summary->work.flops > 0)
     base_text_format(out, ", useful FLOPs %.1f%% of the peak",
-                     100 * summary->utilization);
+                     100 * summary->flop_fraction);
   base_text_format(out,
                    "\n  HBM        %s B read, %s B written: %.1f%% of "
                    "what it can move\n",
                    grouped(summary->hbm_read_bytes, read),
                    grouped(summary->hbm_write_bytes, written),
                    100 * summary->hbm_fraction);
+  if (summary->work.bytes > 0)
+    base_text_format(out, "  cache      %.1f%% of HBM's rate\n",
+                     100 * summary->byte_fraction);
   if (summary->profile->remote.count)
     base_text_format(out, "  links      %s B sent in %s transfers\n",
                      grouped(summary->profile->remote.bytes, read),
@@ -83,43 +86,84 @@ static schedule_cause worst_wait(const schedule_region *region) {
   return worst;
 }
 
-static const char *file_name(const char *path) {
-  const char *slash = strrchr(path, '/');
-  return slash ? slash + 1 : path;
+/* The operation on a line of a Mosaic module: its name is the first thing in
+ * quotes. */
+static void add_operation(const char *text, int64_t line, char *out,
+                          size_t size) {
+  for (int64_t i = 1; text && i < line; i++) {
+    text = strchr(text, '\n');
+    if (text) text++;
+  }
+  const char *open = text ? strpbrk(text, "\"\n") : NULL;
+  if (!open || *open != '"') return;
+  size_t length = strcspn(open + 1, "\"\n");
+  static const char prefix[] = "stable_mosaic.";
+  if (!strncmp(open + 1, prefix, sizeof prefix - 1)) {
+    open += sizeof prefix - 1;
+    length -= sizeof prefix - 1;
+  }
+  size_t used = strlen(out);
+  snprintf(out + used, size - used, ", %.*s", (int)length, open + 1);
 }
 
-static void add_region(const schedule_summary *summary,
+const char *schedule_place_name(const schedule_report *report,
+                                const schedule_summary *summary,
+                                const schedule_line_cost *line,
+                                char buffer[128]) {
+  const char *slash = strrchr(line->file, '/');
+  const char *file = slash ? slash + 1 : line->file;
+  if (strcmp(file, "-")) {
+    snprintf(buffer, 128, "%.96s:%" PRId64, file, line->line);
+    return buffer;
+  }
+  snprintf(buffer, 128, "line %" PRId64, line->line);
+  if (report->sources)
+    add_operation(report->sources[summary - report->summaries], line->line,
+                  buffer, 128);
+  return buffer;
+}
+
+static void add_region(const schedule_report *report,
+                       const schedule_summary *summary,
                        const schedule_region *region, base_text *out) {
-  char cycles[32], times[32];
+  char cycles[32], times[32], place[128] = "", waits[40] = "";
   schedule_cause wait = worst_wait(region);
-  base_text_format(
-      out, "  %14s %5.1f%%  0x%05" PRIx64 "-0x%05" PRIx64 " x %-9s",
-      grouped(region->cycles, cycles), percent(region->cycles, summary->cycles),
-      region->first, region->last, grouped(region->times, times));
   if (wait != SCHEDULE_CAUSE_ISSUE)
-    base_text_format(out, " waits %2.0f%% %s",
-                     percent(region->causes[wait], region->cycles),
-                     schedule_cause_name(wait));
-  for (int i = 0; i < SCHEDULE_REGION_LINES && region->lines[i].file; i++)
-    base_text_format(out, "%s%s:%" PRId64, i ? " " : "  ",
-                     file_name(region->lines[i].file), region->lines[i].line);
+    snprintf(waits, sizeof waits, "waits %.0f%% %s",
+             percent(region->causes[wait], region->cycles),
+             schedule_cause_name(wait));
+  if (region->lines[0].file)
+    schedule_place_name(report, summary, &region->lines[0], place);
+  base_text_format(out, "  %14s %5.1f%%  0x%05" PRIx64 "-0x%05" PRIx64 " x %s",
+                   grouped(region->cycles, cycles),
+                   percent(region->cycles, summary->cycles), region->first,
+                   region->last, grouped(region->times, times));
+  if (*waits || *place)
+    base_text_format(
+        out, "%*s  %-18s  %s",
+        (int)(7 - strlen(times)) > 0 ? (int)(7 - strlen(times)) : 0, "", waits,
+        place);
+  while (out->length && out->bytes[out->length - 1] == ' ')
+    out->bytes[--out->length] = 0;
   base_text_add_string(out, "\n");
 }
 
-static void add_lines(const schedule_summary *summary, base_text *out) {
+static void add_lines(const schedule_report *report,
+                      const schedule_summary *summary, base_text *out) {
   if (!summary->line_count) return;
   base_text_add_string(out, "  the kernel's costliest lines\n");
   for (int i = 0; i < summary->line_count; i++) {
     const schedule_line_cost *line = &summary->lines[i];
-    char cycles[32];
-    base_text_format(out, "  %14s %5.1f%%  %s:%" PRId64 "\n",
+    char cycles[32], place[128];
+    base_text_format(out, "  %14s %5.1f%%  %s\n",
                      grouped((int64_t)line->cycles, cycles),
                      percent((int64_t)line->cycles, summary->cycles),
-                     line->file, line->line);
+                     schedule_place_name(report, summary, line, place));
   }
 }
 
-static void add_program(const schedule_summary *summary, base_text *out) {
+static void add_program(const schedule_report *report,
+                        const schedule_summary *summary, base_text *out) {
   const schedule_profile *profile = summary->profile;
   char cycles[32];
   base_text_format(out, "%s", profile->program->name);
@@ -135,8 +179,8 @@ static void add_program(const schedule_summary *summary, base_text *out) {
   add_facts(summary, out);
   base_text_add_string(out, "  costliest bundles\n");
   for (int i = 0; i < summary->region_count; i++)
-    add_region(summary, &summary->regions[i], out);
-  add_lines(summary, out);
+    add_region(report, summary, &summary->regions[i], out);
+  add_lines(report, summary, out);
 }
 
 /* ---- The report -----------------------------------------------------------
@@ -164,7 +208,7 @@ static void add_unknown(const schedule_program *program, base_text *out) {
 void schedule_report_text(const schedule_report *report, base_text *out) {
   for (int64_t i = 0; i < report->summary_count; i++) {
     if (i) base_text_add_string(out, "\n");
-    add_program(&report->summaries[i], out);
+    add_program(report, &report->summaries[i], out);
   }
   for (int64_t i = 0; i < report->result_count; i++)
     add_warnings(&report->results[i], out);

@@ -34,25 +34,41 @@ static bool divides(const char *name) {
          strstr(name, "bytes_per_cycle");
 }
 
-static pfl_status take(const json_value *member, const char *path,
-                       schedule_model *model, pfl_error *error) {
+pfl_status schedule_model_set(schedule_model *model, const char *name,
+                              double number, pfl_error *error) {
   for (int i = 0; i < ROWS; i++) {
-    double number;
-    if (strcmp(rows[i].name, member->key)) continue;
-    if (!json_double(member, &number) || number < 0 || number > NUMBER_MAX ||
-        (number == 0 && divides(rows[i].name)))
+    if (strcmp(rows[i].name, name)) continue;
+    if (!(number >= 0 && number <= NUMBER_MAX) ||
+        (number == 0 && divides(name)))
       PFL_RAISE(error, INVALID_ARGUMENT,
-                "%.200s: %s is %s: must be a number %s and at most %.0f", path,
-                rows[i].name,
-                json_double(member, &number) ? "out of range"
-                                             : json_type_name(member),
-                divides(rows[i].name) ? "above 0" : ">= 0", NUMBER_MAX);
+                "%s is %g: must be a number %s and at most %.0f", name, number,
+                divides(name) ? "above 0" : ">= 0", NUMBER_MAX);
     memcpy((char *)model + rows[i].offset, &number, sizeof number);
     return PFL_STATUS_OK;
   }
   char quoted[BASE_QUOTE_SIZE];
-  PFL_RAISE(error, INVALID_ARGUMENT, "%.200s: %s is no number of the model",
-            path, base_quote(member->key, member->key_length, quoted));
+  PFL_RAISE(error, INVALID_ARGUMENT, "%s is no number of the model",
+            base_quote(name, strlen(name), quoted));
+}
+
+/* Puts the file before a message about what is in it. */
+static pfl_status name_file(const char *path, pfl_status status,
+                            pfl_error *error) {
+  if (!status || !error) return status;
+  pfl_error inner = *error;
+  return base_error_set(error, status, "%.200s: %.300s", path, inner.message);
+}
+
+static pfl_status take(const json_value *member, const char *path,
+                       schedule_model *model, pfl_error *error) {
+  double number;
+  char quoted[BASE_QUOTE_SIZE];
+  if (!json_double(member, &number))
+    PFL_RAISE(error, INVALID_ARGUMENT, "%.200s: %s is %s: must be a number",
+              path, base_quote(member->key, member->key_length, quoted),
+              json_type_name(member));
+  return name_file(path, schedule_model_set(model, member->key, number, error),
+                   error);
 }
 
 static pfl_status take_all(const json_value *root, const char *path,
@@ -93,7 +109,8 @@ pfl_status schedule_model_read(const char *path, const pfl_allocator *allocator,
   size_t size = (size_t)file.size;
   base_file_close(&file);
   if (status) return status;
-  status = json_parse(text, size, allocator, &document, error);
+  status = name_file(path, json_parse(text, size, allocator, &document, error),
+                     error);
   base_release(allocator, text);
   if (status) return status;
   status = take_all(document.root, path, model, error);

@@ -42,8 +42,14 @@ typedef struct schedule_model {
 /* A v5e as documented. */
 schedule_model schedule_model_default(void);
 
-/* Takes over what the calibration file says. INVALID_ARGUMENT names what is not
- * a number above 0 (0 is allowed for latencies and overheads), or not known. */
+/* Sets one of them by its name. INVALID_ARGUMENT: there is none of that name,
+ * or the value is no number above 0; latencies and overheads may be 0. */
+PFL_NODISCARD pfl_status schedule_model_set(schedule_model *model,
+                                            const char *name, double value,
+                                            pfl_error *error);
+
+/* Takes over what the calibration file says; on failure nothing. NOT_FOUND,
+ * INVALID_ARGUMENT as above. */
 PFL_NODISCARD pfl_status schedule_model_read(const char *path,
                                              const pfl_allocator *allocator,
                                              schedule_model *model,

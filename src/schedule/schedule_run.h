@@ -96,7 +96,7 @@ typedef struct schedule_span {
 
 /* Something that a reader of the numbers must know. */
 #define SCHEDULE_WARNING_LIST(X)                                            \
-  X(BRANCH, "branches on what only the vector side knows: not taken")       \
+  X(BRANCH, "branches on what is not known here: not taken")                \
   X(PREDICATE, "executes under a predicate that is not known")              \
   X(STORE, "stores to an SMEM address that is not known")                   \
   X(FLAG, "uses a sync flag that is not known")                             \

@@ -150,27 +150,29 @@ static void count_traffic(schedule_summary *summary,
     summary->hbm_write_bytes += profile->traffic[i][SCHEDULE_HBM].bytes;
   }
   double possible = (double)summary->cycles * model->hbm_gbs / model->clock_ghz;
-  if (possible > 0)
-    summary->hbm_fraction =
-        (double)(summary->hbm_read_bytes + summary->hbm_write_bytes) / possible;
+  if (possible <= 0) return;
+  summary->byte_fraction = summary->work.bytes / possible;
+  summary->hbm_fraction =
+      (double)(summary->hbm_read_bytes + summary->hbm_write_bytes) / possible;
 }
 
 pfl_status schedule_summarize(const schedule_result *result,
                               const schedule_profile *profile,
-                              const schedule_model *model, double flops,
+                              const schedule_model *model, schedule_work work,
                               const pfl_allocator *allocator,
                               schedule_summary *out_summary, pfl_error *error) {
   schedule_summary summary = {.profile = profile,
                               .clock_ghz = model->clock_ghz,
                               .chips = result->chips,
                               .cycles = profile->cycles,
-                              .flops = flops};
+                              .work = work};
   double cycles = (double)profile->cycles;
   summary.us = cycles / model->clock_ghz / 1000;
   for (int i = 0; i < VLIW_MXUS && cycles > 0; i++)
     if ((double)profile->mxu_busy[i] / cycles > summary.mxu_busy)
       summary.mxu_busy = (double)profile->mxu_busy[i] / cycles;
-  if (cycles > 0) summary.utilization = flops / (cycles * FLOPS_PER_CYCLE);
+  if (cycles > 0)
+    summary.flop_fraction = work.flops / (cycles * FLOPS_PER_CYCLE);
   count_traffic(&summary, model);
   count_units(&summary);
   find_regions(&summary);

@@ -1,9 +1,10 @@
 /* The instructions of a v5e core as the compiler's final listing spells them.
  *
  * X(NAME, what the executor does, cycles from issue to the first use of the
- * result). NAME is the word up to its first full stop; what follows it (type,
- * comparison, unit, memory space) is read where it matters. An instruction that
- * is not here is reported, and counted like one of the vector unit.
+ * result). NAME is the word up to its first full stop or dash; what follows it
+ * (type, comparison, unit, memory space) is read where it matters. An
+ * instruction that is not here is reported, and counted like one of the vector
+ * unit.
  *
  * Latencies are those of the compiler's own critical-path dumps (see
  * docs/cycle-model.md). */
@@ -64,7 +65,7 @@
   X(ssettag, NOTHING, 1)                    \
   X(vtrace, NOTHING, 1)                     \
   X(vsettm, NOTHING, 1)                     \
-  X(compiler - scheduling - barrier, NOTHING, 0)
+  X(compiler, NOTHING, 0)
 
 /* The vector units. XLU instructions are told by their ".xluN", matrix ones by
  * their ".mxuN", whatever the word before. */
@@ -135,32 +136,39 @@
   X(vmpackc, VECTOR, 1)
 
 /* What the executor does: the second column, each once. */
-#define VLIW_ACTION_LIST(X)                                                  \
-  X(ADD)                                                                     \
-  X(SUB)                                                                     \
-  X(MUL)                                                                     \
-  X(MULHI)                                                                   \
-  X(DIV)                                                                     \
-  X(REM)                                                                     \
-  X(MAX)                                                                     \
-  X(MIN)                                                                     \
-  X(AND)                                                                     \
-  X(OR)                                                                      \
-  X(XOR)                                                                     \
-  X(SHIFT_LEFT)                                                              \
-  X(SHIFT_RIGHT)                                                             \
-  X(SHIFT_SIGNED)                                                            \
-  X(LEADING_ZEROS)                                                           \
-  X(MOVE)                                                                    \
-  X(SELECT)                                                                  \
-  X(COMPARE)                                                                 \
-  X(PRED_OR)                                                                 \
-  X(PRED_NOR)                                                                \
-  X(PRED_AND) X(PRED_NAND) X(PRED_XOR) X(PRED_NOT) X(PRED_MOVE) X(LOAD)      \
-      X(STORE) X(BRANCH) X(HALT) X(DMA) X(WAIT) X(FLAG_ADD) X(FLAG_SET)      \
-          X(FLAG_CLAIM) X(FLAG_READ) X(POP_SCALAR) X(CALL) X(OPERAND)        \
-              X(PARAMETER) X(RELOCATION) X(PHI) X(ALIAS) X(DELAY) X(NOTHING) \
-                  X(MATMUL) X(MATPUSH) X(POP) X(EUP) X(VECTOR) X(UNKNOWN)
+#define VLIW_ACTION_LIST(X)                                                 \
+  X(ADD)                                                                    \
+  X(SUB)                                                                    \
+  X(MUL)                                                                    \
+  X(MULHI)                                                                  \
+  X(DIV)                                                                    \
+  X(REM)                                                                    \
+  X(MAX)                                                                    \
+  X(MIN)                                                                    \
+  X(AND)                                                                    \
+  X(OR)                                                                     \
+  X(XOR)                                                                    \
+  X(SHIFT_LEFT)                                                             \
+  X(SHIFT_RIGHT)                                                            \
+  X(SHIFT_SIGNED)                                                           \
+  X(LEADING_ZEROS)                                                          \
+  X(MOVE)                                                                   \
+  X(SELECT)                                                                 \
+  X(COMPARE)                                                                \
+  X(PRED_OR)                                                                \
+  X(PRED_NOR)                                                               \
+  X(PRED_AND)                                                               \
+  X(PRED_NAND)                                                              \
+  X(PRED_XOR)                                                               \
+  X(PRED_NOT)                                                               \
+  X(PRED_MOVE)                                                              \
+  X(LOAD)                                                                   \
+  X(STORE)                                                                  \
+  X(BRANCH)                                                                 \
+  X(HALT) X(DMA) X(WAIT) X(FLAG_ADD) X(FLAG_SET) X(FLAG_CLAIM) X(FLAG_READ) \
+      X(POP_SCALAR) X(CALL) X(OPERAND) X(PARAMETER) X(RELOCATION) X(PHI)    \
+          X(ALIAS) X(DELAY) X(NOTHING) X(MATMUL) X(MATPUSH) X(POP) X(EUP)   \
+              X(VECTOR) X(UNKNOWN)
 
 typedef enum vliw_action {
 #define VLIW_ACTION_ENUM(name) VLIW_##name,

@@ -1,0 +1,154 @@
+"""pflash schedule: what it says of listings, and what it refuses.
+
+    test_schedule_cli.py PFLASH              all tests
+    test_schedule_cli.py PFLASH --rewrite    and writes tests/golden/schedule.txt
+"""
+import html.parser
+import json
+import pathlib
+import unittest
+
+import cli_case
+
+TESTS = pathlib.Path(__file__).resolve().parent
+LISTINGS = TESTS / "listings"
+EXCHANGE = LISTINGS / "1-exchange.1-72-final_bundles.txt"
+BUFFER = LISTINGS / "1-double_buffer.1-72-final_bundles.txt"
+
+
+class Page(html.parser.HTMLParser):
+    """Whether every tag that opens closes, and what text there is."""
+    VOID = {"meta", "rect", "br"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.words, self.rects = [], [], 0
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.rects += tag == "rect"
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag, tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+class Schedule(cli_case.Case):
+    def done(self, *arguments):
+        done = self.pflash("schedule", *map(str, arguments))
+        self.assertEqual((done.returncode, done.stderr), (0, ""), arguments)
+        return done.stdout
+
+    def facts(self, *arguments):
+        return json.loads(self.done(*arguments, "--json"))
+
+    def cycles(self, *arguments):
+        return self.facts(*arguments)["programs"][0]["cycles"]
+
+    def refused(self, code, *arguments):
+        done = self.pflash("schedule", *map(str, arguments))
+        self.assertEqual((done.returncode, done.stdout), (code, ""), arguments)
+        self.assertTrue(done.stderr.startswith("pflash schedule: "))
+        return done.stderr
+
+    def test_text(self):
+        cli_case.compare_golden(self, TESTS / "golden/schedule.txt",
+                                self.done(LISTINGS))
+
+    def test_json(self):
+        facts = self.facts(LISTINGS)
+        self.assertEqual(facts["evidence"], "predicted by the cycle model")
+        self.assertEqual([p["name"] for p in facts["programs"]],
+                         ["double_buffer.1", "exchange.1"])
+        for program in facts["programs"]:
+            self.assertEqual(sum(program["cycles_by_cause"].values()),
+                             program["cycles"])
+            self.assertAlmostEqual(program["time_us"],
+                                   program["cycles"] / 1500)
+            self.assertEqual(sum(r["cycles"] for r in program["regions"]),
+                             program["cycles"])
+        buffer, exchange = facts["programs"]
+        self.assertEqual((buffer["chips"], exchange["chips"]), (1, 4))
+        self.assertEqual(buffer["hbm_read_bytes"], 16 * 64 * 128 * 4)
+        self.assertEqual(exchange["remote_bytes"], 4096)
+
+    def test_flops(self):
+        program = self.facts(BUFFER, "--flops", "1e6")["programs"][0]
+        self.assertAlmostEqual(program["flop_fraction"],
+                               1e6 / program["cycles"] / 131072)
+
+    def test_model(self):
+        cycles = self.cycles(EXCHANGE)
+        slower = self.cycles(EXCHANGE, "--model", "hop_us=2")
+        self.assertEqual(slower, cycles + 2 * 1500)
+        (self.folder / "c.json").write_text('{"hop_us": 3, "dispatch_us": 90}')
+        measured = self.cycles(EXCHANGE, "--calibration", "c.json")
+        self.assertEqual(measured, cycles + 4 * 1500)
+        both = self.cycles(EXCHANGE, "--calibration", "c.json", "--model",
+                           "hop_us=2")
+        self.assertEqual(both, slower)
+
+    def test_files(self):
+        self.done(LISTINGS, "--html", "a.html", "--trace", "a.json")
+        page = Page((self.folder / "a.html").read_text())
+        self.assertEqual(page.open, [])
+        self.assertGreater(page.rects, 100)
+        self.assertIn("exchange.1", "".join(page.words))
+        trace = json.loads((self.folder / "a.json").read_text())
+        spans = [e for e in trace["traceEvents"] if e["ph"] == "X"]
+        self.assertTrue(all(e["dur"] > 0 and e["ts"] >= 0 for e in spans))
+        reads = [e for e in spans if e["name"].startswith("HBM to VMEM")]
+        self.assertEqual(len(reads), 16)
+        self.done(EXCHANGE, "--trace", "b.json")
+        trace = json.loads((self.folder / "b.json").read_text())
+        self.assertEqual({e["pid"] for e in trace["traceEvents"]}, {0, 1, 2, 3})
+
+    def test_refused(self):
+        before = self.files()
+        self.assertIn("cut short", self.refused(1, self.cut()))
+        (self.folder / "cut.txt").unlink()
+        for code, words, arguments in [
+                (2, "neither LISTING nor --op", []),
+                (2, "LISTING and --op", [EXCHANGE, "--op", "forward"]),
+                (2, "--shape", ["--op", "forward"]),
+                (2, "LISTING is given twice", [EXCHANGE, EXCHANGE]),
+                (2, "--lengths", [EXCHANGE, "--lengths", "3"]),
+                (2, '"hops" is no number', [EXCHANGE, "--model", "hops=1"]),
+                (2, "must be", [EXCHANGE, "--model", "hop_us=-1"]),
+                (2, "must be", [EXCHANGE, "--model", "hbm_gbs=0"]),
+                (2, "--input", [EXCHANGE, "--input", "3"]),
+                (2, "--limit", [EXCHANGE, "--limit", "0"]),
+                (1, "nowhere", ["nowhere"]),
+                (1, "no listing", [TESTS / "golden"]),
+                (1, "is no listing", [TESTS / "golden/help.txt"]),
+                (1, "exchange.1", [EXCHANGE, "--kernel", "x"]),
+                (1, "--whole", [EXCHANGE, "--whole"]),
+                (1, "no 32-bit integer", [EXCHANGE, "--input", "0=x"]),
+                (1, "--input", [EXCHANGE, "--input", "0=@nowhere"]),
+                (1, "--calibration", [EXCHANGE, "--calibration", "nowhere"]),
+                (1, "100 cycles", [BUFFER, "--limit", "100"]),
+                (1, "--html", [EXCHANGE, "--html", "no/where"]),
+                (1, "--trace", [EXCHANGE, "--trace", "no/where"])]:
+            self.assertIn(words, self.refused(code, *arguments))
+        self.assertEqual(before, self.files())
+
+    def cut(self):
+        (self.folder / "cut.txt").write_text(EXCHANGE.read_text()[:3000])
+        return "cut.txt"
+
+    def test_calibration_refused(self):
+        for text in ["", "[]", '{"hbm_gbs": "fast"}', '{"hbm_gbs": 0}',
+                     '{"hop": 1}', '{"hop_us": 1e300}', '{"hop_us": null}']:
+            (self.folder / "c.json").write_text(text)
+            self.assertIn("c.json", self.refused(1, EXCHANGE, "--calibration",
+                                                 "c.json"))
+
+
+if __name__ == "__main__":
+    cli_case.main()
