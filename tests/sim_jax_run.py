@@ -126,10 +126,9 @@ def normal(key, shape, dtype=BF16):
 
 def flash():
     from jax.experimental.pallas.ops.tpu import flash_attention as kernel
-    q, k, v = (normal(i, (1, 2, 256, 128)) for i in range(3))
+    q, k, v = (normal(i, (1, 1, 256, 128)) for i in range(3))
     attend = functools.partial(kernel.flash_attention, causal=True,
                                sm_scale=.1)
-    check("flash", attend, q, k, v)
     check("flash_backward",
           jax.grad(lambda *a: attend(*a).astype(F32).sum(), (0, 1, 2)),
           q, k, v)
@@ -155,7 +154,6 @@ def splash():
         return kernel.make_splash_mqa(
             mask=mask, head_shards=1, q_seq_shards=1,
             attn_logits_soft_cap=30.)(q, k, v)
-    check("splash", attend, q, k, v)
     check("splash_backward",
           jax.grad(lambda *a: attend(*a).astype(F32).sum(), (0, 1, 2)),
           q, k, v)

@@ -27,6 +27,7 @@ typedef enum mistake {
   TOO_MANY_SCALARS,
   BY_ZERO,
   STEP_OF_ZERO,
+  OPERAND_WRITTEN,
   MINIMUM
 } mistake;
 static mistake wrong;
@@ -161,6 +162,10 @@ static void build_part(mo_builder *b) {
     mo_for(b, zero, one, zero, MO_NONE);
     mo_end(b, MO_NONE);
   }
+  if (wrong == OPERAND_WRITTEN) {
+    mo_copy(b, part, from, done);
+    mo_wait_copy(b, part, from, done);
+  }
   mo_copy(b, part, y, done);
   mo_wait_copy(b, part, y, done);
   mo_kernel_end(b);
@@ -186,6 +191,8 @@ static void test_part(void) {
   expect(build_part, 1, part_tensors, SIM_HAZARD_SEMAPHORE);
   wrong = BY_ZERO;
   expect(build_part, 1, part_tensors, SIM_HAZARD_DIVISION);
+  wrong = OPERAND_WRITTEN;
+  expect(build_part, 1, part_tensors, SIM_HAZARD_OPERAND);
   wrong = STEP_OF_ZERO;
   expect(build_part, 1, part_tensors, SIM_HAZARD_ENDLESS);
 }

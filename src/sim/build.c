@@ -190,57 +190,59 @@ sim_slot sim_define_splat(sim_build *b, const mo_value *value) {
   X(ARITH_MULF)                                                                \
   X(ARITH_DIVF)                                                                \
   X(ARITH_REMF)                                                                \
-  X(ARITH_MAXIMUMF) X(ARITH_MINIMUMF) X(ARITH_NEGF) X(ARITH_ADDI) X(           \
-      ARITH_SUBI) X(ARITH_MULI) X(ARITH_DIVSI) X(ARITH_DIVUI) X(ARITH_REMSI)   \
-      X(ARITH_REMUI) X(ARITH_MAXSI) X(ARITH_MINSI) X(ARITH_ANDI) X(            \
-          ARITH_ORI) X(ARITH_XORI) X(ARITH_SHLI) X(ARITH_SHRSI) X(ARITH_SHRUI) \
-          X(ARITH_CMPF) X(ARITH_CMPI) X(ARITH_SELECT) X(ARITH_EXTF) X(         \
-              ARITH_TRUNCF) X(ARITH_EXTSI) X(ARITH_EXTUI) X(ARITH_TRUNCI)      \
-              X(ARITH_SITOFP) X(ARITH_UITOFP) X(ARITH_FPTOSI) X(ARITH_FPTOUI)  \
-                  X(ARITH_INDEX_CAST) X(ARITH_BITCAST) X(MATH_EXP)             \
-                      X(MATH_EXP2) X(MATH_LOG) X(MATH_LOG2) X(MATH_LOG1P) X(   \
-                          MATH_TANH) X(MATH_SQRT) X(MATH_RSQRT) X(MATH_ABSF)   \
-                          X(MATH_ABSI) X(MATH_SIN) X(MATH_COS) X(MATH_ERF)     \
-                              X(MATH_FLOOR) X(MATH_CEIL) X(MATH_ROUND)         \
-                                  X(MATH_ROUNDEVEN) X(MATH_CTPOP) X(MATH_CTLZ) \
-                                      X(MATH_POWF) X(TPU_RECIPROCAL)           \
-                                          X(TPU_LOGISTIC) X(TPU_EXTF)          \
-                                              X(TPU_TRUNCF) X(TPU_SITOFP)      \
-                                                  X(TPU_FPTOSI) X(TPU_WEIRD)
-#define SHAPES(X)                                                       \
-  X(VECTOR_BROADCAST)                                                   \
-  X(VECTOR_SHAPE_CAST)                                                  \
-  X(VECTOR_EXTRACT_STRIDED_SLICE)                                       \
-  X(VECTOR_INSERT_STRIDED_SLICE)                                        \
-  X(VECTOR_EXTRACT)                                                     \
-  X(TPU_IOTA) X(TPU_CONCATENATE) X(TPU_TRANSPOSE) X(TPU_DYNAMIC_ROTATE) \
-      X(TPU_BITCAST) X(TPU_RESHAPE) X(TPU_REPEAT) X(TPU_MASK_CAST)      \
-          X(TPU_DYNAMIC_GATHER)
+  X(ARITH_MAXIMUMF)                                                            \
+  X(ARITH_MINIMUMF) X(ARITH_NEGF) X(ARITH_ADDI) X(ARITH_SUBI) X(ARITH_MULI) X( \
+      ARITH_DIVSI) X(ARITH_DIVUI) X(ARITH_REMSI) X(ARITH_REMUI) X(ARITH_MAXSI) \
+      X(ARITH_MINSI) X(ARITH_ANDI) X(ARITH_ORI) X(ARITH_XORI) X(ARITH_SHLI)    \
+          X(ARITH_SHRSI) X(ARITH_SHRUI) X(ARITH_CMPF) X(ARITH_CMPI)            \
+              X(ARITH_SELECT) X(ARITH_EXTF) X(ARITH_TRUNCF) X(ARITH_EXTSI) X(  \
+                  ARITH_EXTUI) X(ARITH_TRUNCI) X(ARITH_SITOFP) X(ARITH_UITOFP) \
+                  X(ARITH_FPTOSI) X(ARITH_FPTOUI) X(ARITH_INDEX_CAST)          \
+                      X(ARITH_BITCAST) X(MATH_EXP) X(MATH_EXP2) X(MATH_LOG) X( \
+                          MATH_LOG2) X(MATH_LOG1P) X(MATH_TANH) X(MATH_SQRT)   \
+                          X(MATH_RSQRT) X(MATH_ABSF) X(MATH_ABSI) X(MATH_SIN)  \
+                              X(MATH_COS) X(MATH_ERF) X(MATH_FLOOR)            \
+                                  X(MATH_CEIL) X(MATH_ROUND) X(MATH_ROUNDEVEN) \
+                                      X(MATH_CTPOP) X(MATH_CTLZ) X(MATH_POWF)  \
+                                          X(TPU_RECIPROCAL) X(TPU_LOGISTIC)    \
+                                              X(TPU_EXTF) X(TPU_TRUNCF)        \
+                                                  X(TPU_SITOFP) X(TPU_FPTOSI)  \
+                                                      X(TPU_WEIRD)
+#define SHAPES(X)                                                          \
+  X(VECTOR_BROADCAST)                                                      \
+  X(VECTOR_SHAPE_CAST)                                                     \
+  X(VECTOR_EXTRACT_STRIDED_SLICE)                                          \
+  X(VECTOR_INSERT_STRIDED_SLICE)                                           \
+  X(VECTOR_EXTRACT)                                                        \
+  X(TPU_IOTA)                                                              \
+  X(TPU_CONCATENATE) X(TPU_TRANSPOSE) X(TPU_DYNAMIC_ROTATE) X(TPU_BITCAST) \
+      X(TPU_RESHAPE) X(TPU_REPEAT) X(TPU_MASK_CAST) X(TPU_DYNAMIC_GATHER)
 #define ACCESSES(X)   \
   X(VECTOR_LOAD)      \
   X(VECTOR_STORE)     \
   X(TPU_VECTOR_LOAD)  \
   X(TPU_VECTOR_STORE) \
   X(TPU_STRIDED_LOAD) X(TPU_STRIDED_STORE) X(MEMREF_LOAD) X(MEMREF_STORE)
-#define VIEWS(X)                                                           \
-  X(MEMREF_ALLOCA)                                                         \
-  X(TPU_SEM_ALLOC)                                                         \
-  X(TPU_MEMREF_SLICE)                                                      \
-  X(TPU_MEMREF_SQUEEZE)                                                    \
-  X(TPU_MEMREF_RESHAPE)                                                    \
-  X(TPU_MEMREF_BITCAST) X(TPU_REINTERPRET_CAST) X(TPU_ERASE_MEMREF_LAYOUT) \
-      X(TPU_SEM_BARRIER)
+#define VIEWS(X)        \
+  X(MEMREF_ALLOCA)      \
+  X(TPU_SEM_ALLOC)      \
+  X(TPU_MEMREF_SLICE)   \
+  X(TPU_MEMREF_SQUEEZE) \
+  X(TPU_MEMREF_RESHAPE) \
+  X(TPU_MEMREF_BITCAST) \
+  X(TPU_REINTERPRET_CAST) X(TPU_ERASE_MEMREF_LAYOUT) X(TPU_SEM_BARRIER)
 #define DMAS(X)      \
   X(TPU_ENQUEUE_DMA) \
   X(TPU_WAIT_DMA2) X(TPU_SEM_SIGNAL) X(TPU_SEM_WAIT) X(TPU_SEM_READ)
-#define CONTROLS(X)                                                    \
-  X(SCF_FOR)                                                           \
-  X(SCF_IF)                                                            \
-  X(SCF_WHILE)                                                         \
-  X(TPU_REGION)                                                        \
-  X(TPU_TRACE)                                                         \
-  X(TPU_TRACE_START) X(TPU_TRACE_STOP) X(TPU_TRACE_VALUE) X(TPU_DELAY) \
-      X(TPU_DEVICE_ID) X(TPU_ITERATION_BOUND) X(TPU_ASSUME_MULTIPLE)
+#define CONTROLS(X)                                                  \
+  X(SCF_FOR)                                                         \
+  X(SCF_IF)                                                          \
+  X(SCF_WHILE)                                                       \
+  X(TPU_REGION)                                                      \
+  X(TPU_TRACE)                                                       \
+  X(TPU_TRACE_START)                                                 \
+  X(TPU_TRACE_STOP) X(TPU_TRACE_VALUE) X(TPU_DELAY) X(TPU_DEVICE_ID) \
+      X(TPU_ITERATION_BOUND) X(TPU_ASSUME_MULTIPLE)
 
 static sim_bind_fn *const binders[MO_OP_COUNT] = {
 #define ROW(id) [MO_##id] = sim_bind_elementwise,
@@ -267,10 +269,33 @@ static sim_bind_fn *const binders[MO_OP_COUNT] = {
     [MO_TPU_MATMUL] = sim_bind_product,
 };
 
+/* Vectors of sizes that are fixed and that one can hold. */
+static pfl_status check_value(sim_build *b, const mo_op *op,
+                              const mo_value *value) {
+  const mo_type *type = value->type;
+  int64_t count = type->kind == MO_TYPE_VECTOR ? mo_type_count(type) : 1;
+  int most = type->kind == MO_TYPE_VECTOR ? 4 : 8;
+  if (type->kind == MO_TYPE_MEMREF) most = 0;
+  if (count >= 1 && count <= INT32_MAX &&
+      (!most || sim_element_bytes(type->element) <= most))
+    return PFL_STATUS_OK;
+  return sim_unknown(b, op, "%s", type->text);
+}
+
+static pfl_status check_values(sim_build *b, const mo_op *op) {
+  for (int i = 0; i < op->result_count; i++)
+    PFL_TRY(check_value(b, op, op->results[i]));
+  for (int r = 0; r < op->region_count; r++)
+    for (int i = 0; i < op->regions[r]->argument_count; i++)
+      PFL_TRY(check_value(b, op, op->regions[r]->arguments[i]));
+  return PFL_STATUS_OK;
+}
+
 pfl_status sim_bind_region(sim_build *b, const mo_region *region) {
   for (const mo_op *op = region->first; op != region->last; op = op->next) {
     sim_bind_fn *bind = binders[op->info->id];
     if (!bind) return sim_unknown(b, op, "this op");
+    PFL_TRY(check_values(b, op));
     PFL_TRY(bind(b, op));
     if (b->program->arena.failed)
       PFL_RAISE(b->error, RESOURCE_EXHAUSTED, "no memory for the program");

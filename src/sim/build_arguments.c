@@ -5,6 +5,10 @@
 #include "base/memory.h"
 #include "sim/build.h"
 
+/* Of one memory, and of all that a chip has of its own. */
+#define BYTES_MAX ((int64_t)1 << 40)
+enum { SEMAPHORES_MAX = 1 << 16 };
+
 /* ---- Memories ------------------------------------------------------------ */
 
 static int64_t round_power(int64_t size, int64_t most) {
@@ -43,7 +47,7 @@ static pfl_status check_memory(sim_build *b, const mo_type *type,
                 type->space == MO_VMEM || type->space == MO_SMEM ||
                 type->space == MO_SEMAPHORE_MEM);
   if (known && base_product(type->shape, type->rank, out_count) &&
-      *out_count <= (int64_t)1 << 40)
+      *out_count <= BYTES_MAX / 4)
     return PFL_STATUS_OK;
   PFL_RAISE(b->error, UNIMPLEMENTED,
             "%s is %s: the simulator does not know such memory", name,
@@ -83,6 +87,10 @@ pfl_status sim_add_memory(sim_build *b, const mo_type *type, const char *name,
     plan->written_at = p->written_words;
     p->written_words += base_ceil_div(plan->bytes, 64);
   }
+  if (p->block_bytes > BYTES_MAX || p->semaphore_count > SEMAPHORES_MAX)
+    PFL_RAISE(b->error, RESOURCE_EXHAUSTED,
+              "%lld bytes and %lld semaphores: no chip has as many",
+              (long long)p->block_bytes, (long long)p->semaphore_count);
   account(b, plan);
   *out_memory = p->memory_count - 1;
   return PFL_STATUS_OK;
@@ -210,6 +218,17 @@ static pfl_status bind_whole(sim_build *b, const argument *x) {
   return PFL_STATUS_OK;
 }
 
+/* Nothing that a window is told may be passed over. */
+static pfl_status check_window_attr(sim_build *b, const mo_attr *attr) {
+  for (int i = 0; i < attr->count; i++) {
+    const char *name = attr->names[i];
+    if (strcmp(name, "transform_indices") && strcmp(name, "window_bounds") &&
+        strcmp(name, "pipeline_mode") && strcmp(name, "window_kind"))
+      return sim_unknown(b, b->kernel, "%s of a window", name);
+  }
+  return PFL_STATUS_OK;
+}
+
 /* #tpu.element_window<[0, 0], [0, 0]>: the map gives elements. */
 static pfl_status read_kind(sim_build *b, const mo_attr *attr, int rank,
                             sim_window *window) {
@@ -218,6 +237,9 @@ static pfl_status read_kind(sim_build *b, const mo_attr *attr, int rank,
   int length;
   const char *word = mo_attr_word(mode, "tpu.pipeline_mode", &length);
   window->once = word && length == 11 && !strncmp(word, "synchronous", 11);
+  bool twice = word && length == 15 && !strncmp(word, "double_buffered", 15);
+  if (mode && !window->once && !twice)
+    return sim_unknown(b, b->kernel, "this pipeline_mode of a window");
   if (!kind) return PFL_STATUS_OK;
   word = mo_attr_word(kind, "tpu.element_window", &length);
   for (int i = 0; word && i < length; i++)
@@ -237,6 +259,7 @@ static pfl_status bind_window(sim_build *b, const argument *x,
   sim_window w = {.result = x->result, .rank = type->rank};
   char name[48];
   int32_t hbm, buffer;
+  PFL_TRY(check_window_attr(b, attr));
   PFL_TRY(check_tensor(b, x, true));
   PFL_TRY(read_kind(b, attr, type->rank, &w));
   PFL_TRY(add_tensor(b, x, &hbm));

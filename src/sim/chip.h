@@ -119,7 +119,7 @@ struct sim_chip {
   sim_dma *dmas;      /* SIM_DMAS_MAX, of which the first have been used */
   sim_dma *free_dmas; /* and given back */
   int used_dmas, used_signals;
-  sim_dma *pending;   /* local ones that have moved nothing yet */
+  sim_dma *pending; /* local ones that have moved nothing yet */
   sim_signal *signals, *free_signals;
   sim_message *outbox;
   int outbox_count;

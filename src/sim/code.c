@@ -114,6 +114,9 @@ static pfl_status read_grid(sim_build *b) {
     p->parallel[i] = semantics && semantics->kind == MO_ATTR_ARRAY &&
                      is_parallel(semantics->items[i]);
   }
+  int64_t steps;
+  if (!base_product(p->grid, p->grid_rank, &steps))
+    return sim_unknown(b, b->kernel, "a grid of as many steps");
   return PFL_STATUS_OK;
 }
 

@@ -1,4 +1,6 @@
 /* The grid: the instructions around a kernel's body. */
+#include <string.h>
+
 #include "sim/build.h"
 #include "sim/window.h"
 
@@ -36,11 +38,32 @@ static const sim_inst *run_map_end(sim_chip *chip, const sim_inst *inst) {
 
 /* ---- Binding ------------------------------------------------------------- */
 
+/* A map counts, and reads scalars; it waits for nothing and changes nothing. */
+static pfl_status check_map(sim_build *b, const mo_region *region) {
+  for (const mo_op *op = region->first; op; op = op->next) {
+    bool counts = !strncmp(op->info->name, "arith.", 6) ||
+                  !strncmp(op->info->name, "scf.", 4);
+    switch (op->info->id) {
+      case MO_MEMREF_LOAD:
+      case MO_FUNC_RETURN:
+      case MO_TPU_ASSUME_MULTIPLE:
+      case MO_TPU_ITERATION_BOUND:
+      case MO_TPU_DEVICE_ID: break;
+      default:
+        if (!counts) return sim_unknown(b, op, "it in the map of a window");
+    }
+    for (int i = 0; i < op->region_count; i++)
+      PFL_TRY(check_map(b, op->regions[i]));
+  }
+  return PFL_STATUS_OK;
+}
+
 /* A map works on the kernel's own grid indices and prefetched references. */
 static pfl_status bind_map(sim_build *b, sim_window *w, const mo_attr *attr) {
   const mo_attr *symbol = mo_attr_get(attr, "transform_indices");
   const mo_op *map = mo_module_find(b->module, symbol->text);
   const mo_region *body = map->regions[0];
+  PFL_TRY(check_map(b, body));
   for (int i = 0; i < body->argument_count; i++)
     sim_define_as(b, body->arguments[i],
                   b->slots[b->kernel->regions[0]->arguments[i]->id]);

@@ -55,6 +55,10 @@ static const sim_inst *run_start(sim_chip *chip, const sim_inst *inst) {
   if (from->pack > 1 || to->pack > 1)
     return sim_hazard_stop(chip, SIM_HAZARD_ALIGNMENT, inst,
                            "a DMA of packed rows");
+  if (to->memory->plan->origin == SIM_FROM_OPERAND)
+    return sim_hazard_stop(chip, SIM_HAZARD_OPERAND, inst,
+                           "writes %s, whose place no result takes",
+                           to->memory->plan->name);
   bool remote = x->sent.kind != SIM_NOTHING;
   if (!sim_dma_start(chip, inst, from, to,
                      remote ? semaphore_of(chip, x->sent) : -1,
@@ -73,6 +77,19 @@ static void mark_remote(sim_build *b, const mo_value *value) {
   int32_t memory = b->memory_of[value->id];
   for (int i = 0; i < p->memory_count; i++)
     if (memory < 0 || memory == i) p->memories[i].remote = true;
+}
+
+/* A v5e chip has one core. */
+static pfl_status check_core(sim_build *b, const mo_op *op) {
+  static const char *const names[] = {"core_id", "subcore_id"};
+  for (int i = 0; i < 2; i++) {
+    const mo_value *core = mo_op_operand(op, names[i]);
+    if (!core) continue;
+    const mo_attr *value = core->op ? mo_op_get(core->op, "value") : NULL;
+    if (!value || value->integer)
+      return sim_unknown(b, op, "a %s that is not 0", names[i]);
+  }
+  return PFL_STATUS_OK;
 }
 
 static pfl_status bind_start(sim_build *b, const mo_op *op) {
@@ -154,6 +171,7 @@ static const sim_inst *run_signal(sim_chip *chip, const sim_inst *inst) {
 }
 
 pfl_status sim_bind_dma(sim_build *b, const mo_op *op) {
+  PFL_TRY(check_core(b, op));
   if (op->info->id == MO_TPU_ENQUEUE_DMA) return bind_start(b, op);
   if (op->info->id == MO_TPU_WAIT_DMA2) {
     start x = {.received = sim_use(b, mo_op_operand(op, "semaphore")),

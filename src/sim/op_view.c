@@ -136,7 +136,13 @@ static const sim_inst *run_reshape(sim_chip *chip, const sim_inst *inst) {
     return sim_hazard_stop(chip, SIM_HAZARD_ALIGNMENT, inst,
                            "another shape of %s, which does not lie together",
                            out.memory->plan->name);
+  int64_t count = sim_view_count(&out);
   sim_view_dense(&out, x->rank, x->shape);
+  if (sim_view_count(&out) != count)
+    return sim_hazard_stop(chip, SIM_HAZARD_BOUNDS, inst,
+                           "%lld elements of %s in another shape of %lld",
+                           (long long)count, out.memory->plan->name,
+                           (long long)sim_view_count(&out));
   chip->views[x->out.index] = out;
   return inst + 1;
 }

@@ -90,6 +90,8 @@ void sim_program_destroy(sim_program *program);
   X(ROUTE, "route", "a remote DMA that a v5e cannot route")                   \
   X(ALIGNMENT, "alignment",                                                   \
     "a slice that cuts tiles, a multiple that is none")                       \
+  X(OPERAND, "operand",                                                       \
+    "an operand is written that no result takes the place of")                \
   X(DIVISION, "division", "an integer divided by zero")                       \
   X(ENDLESS, "endless", "more steps than the limit")
 

@@ -5,6 +5,8 @@
 #include "sim/contents.h"
 #include "sim/race.h"
 
+enum { MAP_STEPS_MAX = 1 << 20 };
+
 /* ---- Steps --------------------------------------------------------------- */
 
 /* Puts the indices of a step into the registers. Along parallel axes a hostile
@@ -24,7 +26,11 @@ static void set_step(sim_chip *chip, int64_t step) {
 static bool map_window(sim_chip *chip, const sim_window *w,
                        int64_t out_block[SIM_RANK_MAX]) {
   const sim_inst *inst = chip->program->code + w->map;
-  while (inst) inst = inst->run(chip, inst);
+  for (int left = MAP_STEPS_MAX; inst && left; left--)
+    inst = inst->run(chip, inst);
+  if (inst)
+    sim_hazard_stop(chip, SIM_HAZARD_ENDLESS, inst,
+                    "%d instructions of a window's map", MAP_STEPS_MAX);
   if (chip->state == SIM_FAILED) return false;
   for (int i = 0; i < w->rank; i++)
     out_block[i] =
