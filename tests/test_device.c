@@ -130,7 +130,10 @@ static void test_forward_and_backward(void) {
   for (int round = 0; round < cases; round++) {
     call_options options = call_random_options(round);
     options.dtype = round % 2 ? PFL_DTYPE_BF16 : PFL_DTYPE_F32;
-    call_case c = call_make(call_draw_attention(&options, 5e6), &options);
+    pfl_attention attention;
+    do attention = call_draw_attention(&options, 5e6); /* rarely of nothing */
+    while (round % 8 && !(attention.q_length && attention.kv_length));
+    call_case c = call_make(attention, &options);
     case_forward(&c.exact);
     case_backward(&c.exact);
     check_on_cpu(&c);
@@ -139,7 +142,7 @@ static void test_forward_and_backward(void) {
   }
   printf("%d calls of forward and backward, %d without a kernel\n", count.done,
          count.refused);
-  CHECK(count.done > cases, "%d of %d have a kernel", count.done, 2 * cases);
+  CHECK(count.done >= cases, "%d of %d have a kernel", count.done, 2 * cases);
   device_close(&slice);
 }
 
