@@ -96,7 +96,81 @@ static void test_exchange(void) {
   }
 }
 
+/* ---- Traces -------------------------------------------------------------- */
+
+typedef struct spans {
+  int count, wrong;
+  int64_t bytes[3]; /* by track */
+  double us[3], end_us;
+  int links;
+} spans;
+
+static void collect(void *user, const sim_span *span) {
+  spans *s = user;
+  s->count++;
+  s->wrong += !(span->begin_us >= 0 && span->end_us >= span->begin_us) ||
+              !span->name || span->chip < 0 || span->chip >= 4;
+  s->bytes[span->track] += span->bytes;
+  s->us[span->track] += span->end_us - span->begin_us;
+  if (span->end_us > s->end_us) s->end_us = span->end_us;
+  if (span->track == SIM_TRACK_LINK) s->links += span->peer == (span->chip ^ 1);
+}
+
+/* A ring of two: the copies run while tiles are worked on. */
+static void test_trace(void) {
+  spans s = {0};
+  sim_options options = {
+      .hostile = true, .seed = 5, .trace = collect, .trace_user = &s};
+  sim_case c;
+  sim_case_begin(&c, build_double_buffer, 1);
+  sim_case_operand(&c, MO_F32, MO_SHAPE(16, 64, 128));
+  sim_case_result(&c, MO_F32, MO_SHAPE(16, 64, 128));
+  RUN(c, options);
+  int64_t bytes = 16 * 64 * 128 * 4;
+  CHECK(!s.wrong && s.count > 16, "%d spans, %d wrong", s.count, s.wrong);
+  CHECK(s.bytes[SIM_TRACK_DMA] == bytes, "%lld bytes",
+        (long long)s.bytes[SIM_TRACK_DMA]);
+  /* 819 GB/s, and some of it while the core works */
+  CHECK(fabs(s.us[SIM_TRACK_DMA] - (double)bytes / 819e3) < 1e-6, "%g us",
+        s.us[SIM_TRACK_DMA]);
+  CHECK(s.us[SIM_TRACK_DMA] + s.us[SIM_TRACK_CORE] > s.end_us,
+        "%g us and %g us in %g us", s.us[SIM_TRACK_DMA], s.us[SIM_TRACK_CORE],
+        s.end_us);
+  sim_case_end(&c);
+  s = (spans){0};
+  sim_case_begin(&c, build_exchange, 4);
+  sim_case_operand(&c, MO_F32, MO_SHAPE(8, 128));
+  sim_case_result(&c, MO_F32, MO_SHAPE(8, 128));
+  RUN(c, options);
+  CHECK(!s.wrong && s.links == 4 && s.bytes[SIM_TRACK_LINK] == 4 * 4096,
+        "%d of %d spans wrong, %d links, %lld bytes", s.wrong, s.count, s.links,
+        (long long)s.bytes[SIM_TRACK_LINK]);
+  sim_case_end(&c);
+}
+
+/* ---- Threads ------------------------------------------------------------- */
+
+/* One thread or two: the same run, hazards, counts and all. */
+static void test_threads(void) {
+  for (int turn = check_cases(20); turn > 0; turn--) {
+    sim_report reports[2];
+    uint64_t seed = check_random();
+    for (int threads = 1; threads <= 2; threads++) {
+      sim_case c;
+      sim_case_begin(&c, build_exchange, 4);
+      sim_case_operand(&c, MO_F32, MO_SHAPE(8, 128));
+      sim_case_result(&c, MO_F32, MO_SHAPE(8, 128));
+      sim_options options = {.hostile = true, .seed = seed, .threads = threads};
+      RUN(c, options);
+      reports[threads - 1] = c.report;
+      sim_case_end(&c);
+    }
+    CHECK(!memcmp(&reports[0], &reports[1], sizeof reports[0]), "seed %llu",
+          (unsigned long long)seed);
+  }
+}
+
 int main(void) {
   return CHECK_RUN(test_vector_add, test_matmul, test_double_buffer,
-                   test_exchange);
+                   test_exchange, test_trace, test_threads);
 }

@@ -42,6 +42,8 @@ typedef struct sim_build {
   int32_t depth;
   int32_t *touched; /* storages used by the op being bound */
   int32_t touched_count;
+  sim_unit unit; /* of the next instruction, and what it costs */
+  double cycles;
   int64_t vmem, smem;                 /* bytes in use at this place */
   int32_t *operand_memories, *copies; /* by operand: in HBM, in the chip */
   sim_whole *wholes;
@@ -87,6 +89,13 @@ int32_t sim_emit_(sim_build *b, const mo_op *op, sim_run_fn *run,
 #define sim_emit(b, op, run, ...) \
   sim_emit_((b), (op), (run), __VA_ARGS__, sizeof *(__VA_ARGS__))
 #define sim_emit_bare(b, op, run) sim_emit_((b), (op), (run), NULL, 0)
+
+/* What the next instruction costs: `work` elements, so many a cycle. */
+static inline void sim_cost(sim_build *b, sim_unit unit, double work,
+                            double per_cycle) {
+  b->unit = unit;
+  b->cycles = work / per_cycle;
+}
 
 /* Makes instruction `from` jump to `to`. */
 static inline void sim_jump(sim_build *b, int32_t from, int32_t to) {

@@ -77,7 +77,8 @@ static bool announce(sim_carrier *carrier, const sim_message *message) {
   sim_semaphore *semaphore = &chip->semaphores[message->semaphore];
   sim_dma *dma = message->dma;
   int64_t amount = dma ? dma->bytes : message->amount;
-  if (!sim_semaphore_announce(chip, semaphore, amount, &message->clock, dma)) {
+  if (!sim_semaphore_announce(chip, semaphore, amount, &message->clock, dma,
+                              message->us)) {
     sim_hazard_add(chip, SIM_HAZARD_CAPACITY, message->site,
                    "more than %d signals that are not waited for",
                    SIM_SIGNALS_MAX);

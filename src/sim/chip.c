@@ -159,16 +159,31 @@ void sim_block_release(sim_block *block, const pfl_allocator *allocator) {
 
 /* ---- Running ------------------------------------------------------------- */
 
-void sim_chip_run(sim_chip *chip) {
-  if (chip->state != SIM_RUNNING) return;
-  const sim_inst *inst = chip->pc;
-  int64_t left = chip->ops_left, begun = left;
+static const sim_inst *run_quietly(sim_chip *chip, const sim_inst *inst) {
+  int64_t left = chip->ops_left;
   while (inst && left > 0) {
     left--;
     inst = inst->run(chip, inst);
   }
   chip->ops_left = left;
-  chip->statistics.ops += begun - left;
+  return inst;
+}
+
+static const sim_inst *run_traced(sim_chip *chip, const sim_inst *inst) {
+  for (; inst && chip->ops_left > 0; chip->ops_left--) {
+    const sim_inst *done = inst;
+    inst = inst->run(chip, inst);
+    if (chip->state != SIM_WAITING) sim_time_inst(chip, done);
+  }
+  return inst;
+}
+
+void sim_chip_run(sim_chip *chip) {
+  if (chip->state != SIM_RUNNING) return;
+  int64_t begun = chip->ops_left;
+  const sim_inst *inst = chip->options->trace ? run_traced(chip, chip->pc)
+                                              : run_quietly(chip, chip->pc);
+  chip->statistics.ops += begun - chip->ops_left;
   if (inst)
     sim_hazard_stop(chip, SIM_HAZARD_ENDLESS, inst, "%lld instructions",
                     (long long)chip->statistics.ops);
@@ -178,6 +193,7 @@ void sim_chip_run(sim_chip *chip) {
  * are left. */
 void sim_chip_finish(sim_chip *chip) {
   const sim_program *p = chip->program;
+  sim_time_end(chip);
   sim_dma_run_all(chip);
   for (int i = 0; i < p->memory_count; i++)
     sim_check_left(chip, -1, &chip->memories[i]);

@@ -10,6 +10,7 @@
 #include "cpu/kernels.h"
 #include "sim/code.h"
 #include "sim/lanes.h"
+#include "sim/timeline.h"
 #include "sim/view.h"
 
 typedef struct sim_dma sim_dma;
@@ -51,6 +52,7 @@ typedef struct sim_signal {
   int64_t amount;
   sim_clock clock; /* of who gave it */
   sim_dma *dma;    /* whose end it tells, or NULL */
+  double us;       /* of a trace: when it has come */
 } sim_signal;
 
 typedef struct sim_semaphore {
@@ -78,6 +80,7 @@ typedef struct sim_message {
   int64_t amount; /* of a signal */
   sim_clock clock;
   sim_dma *dma; /* or NULL: a signal */
+  double us;    /* of a trace: when it arrives */
 } sim_message;
 
 enum {
@@ -132,6 +135,7 @@ struct sim_chip {
   mo_arena arena;    /* of what a run needs */
   sim_block *blocks; /* and what is too large for it */
   sim_clock clock;
+  sim_timeline time;
   sim_statistics statistics;
   sim_hazard hazards[SIM_HAZARDS_MAX];
   int32_t hazard_sites[SIM_HAZARDS_MAX];

@@ -19,11 +19,20 @@ typedef struct sim_inst sim_inst;
  * stops for now: its state says why, and its pc where to go on. */
 typedef const sim_inst *sim_run_fn(sim_chip *chip, const sim_inst *inst);
 
+/* What does the work, in a trace. */
+typedef enum sim_unit {
+  SIM_UNIT_SCALAR,
+  SIM_UNIT_VECTOR,
+  SIM_UNIT_MATRIX
+} sim_unit;
+
 struct sim_inst {
   sim_run_fn *run;
   const void *data;
   int32_t site; /* of the op, for messages */
   int32_t to;   /* of a jump: how many instructions on, or back */
+  float cycles; /* that it takes, roughly */
+  int32_t unit; /* sim_unit */
 };
 
 typedef struct sim_site {

@@ -78,7 +78,7 @@ static void schedule(sim_chip *chip, sim_dma *dma) {
 
 static bool start_local(sim_chip *chip, const sim_inst *inst, sim_dma *dma) {
   if (!sim_semaphore_announce(chip, &chip->semaphores[dma->received],
-                              dma->bytes, &dma->clock, dma)) {
+                              dma->bytes, &dma->clock, dma, dma->came_us)) {
     sim_hazard_stop(chip, SIM_HAZARD_CAPACITY, inst,
                     "more than %d signals that are not waited for",
                     SIM_SIGNALS_MAX);
@@ -102,7 +102,7 @@ void sim_check_begun(sim_chip *chip, int32_t site, int target) {
 static bool start_remote(sim_chip *chip, const sim_inst *inst, sim_dma *dma) {
   if (chip->outbox_count == SIM_OUTBOX_MAX ||
       !sim_semaphore_announce(chip, &chip->semaphores[dma->sent], dma->bytes,
-                              &dma->clock, dma)) {
+                              &dma->clock, dma, dma->sent_us)) {
     sim_hazard_stop(chip, SIM_HAZARD_CAPACITY, inst, "too many messages");
     return false;
   }
@@ -112,7 +112,8 @@ static bool start_remote(sim_chip *chip, const sim_inst *inst, sim_dma *dma) {
                                                      .semaphore = dma->received,
                                                      .site = inst->site,
                                                      .dma = dma,
-                                                     .clock = dma->clock};
+                                                     .clock = dma->clock,
+                                                     .us = dma->came_us};
   chip->statistics.remote_dmas++;
   chip->statistics.remote_bytes += dma->bytes;
   return true;
@@ -133,6 +134,7 @@ bool sim_dma_start(sim_chip *chip, const sim_inst *inst, const sim_view *from,
                    .bytes = sim_view_count(from) * sim_view_unit(from),
                    .clock = chip->clock};
   chip->clock.epoch[chip->number]++; /* what comes now is not known to it */
+  sim_time_dma(chip, dma);
   chip->statistics.dmas++;
   chip->statistics.dma_bytes += dma->bytes;
   return sent < 0 ? start_local(chip, inst, dma)

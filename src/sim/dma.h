@@ -23,7 +23,8 @@ struct sim_dma {
   uint32_t read_known[SIM_CHIPS_MAX], write_known[SIM_CHIPS_MAX];
   sim_claim reads, writes;
   bool claims_source, claims_target;
-  char *staged; /* bytes on the way between chips, and their taint */
+  double sent_us, came_us; /* of a trace */
+  char *staged;            /* bytes on the way between chips, and their taint */
 };
 
 /* Starts a local DMA, or puts a remote one into the outbox. False after a
@@ -45,7 +46,7 @@ void sim_dma_run_all(sim_chip *chip);
 /* Tells a semaphore of what is on its way to it. False if there is no room. */
 bool sim_semaphore_announce(sim_chip *chip, sim_semaphore *semaphore,
                             int64_t amount, const sim_clock *clock,
-                            sim_dma *dma);
+                            sim_dma *dma, double us);
 
 /* Takes `amount`; NULL and SIM_WAITING if it is not there yet. */
 const sim_inst *sim_semaphore_wait(sim_chip *chip, const sim_inst *inst,

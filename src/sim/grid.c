@@ -19,6 +19,7 @@ static const sim_inst *run_grid_begin(sim_chip *chip, const sim_inst *inst) {
 }
 
 static const sim_inst *run_grid_next(sim_chip *chip, const sim_inst *inst) {
+  sim_time_step(chip, inst->site);
   if (++chip->step < chip->steps)
     return begin_step(chip, inst, inst + inst->to);
   return sim_windows_finish(chip, inst) ? inst + 1 : NULL;

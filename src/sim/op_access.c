@@ -242,6 +242,9 @@ pfl_status sim_bind_access(sim_build *b, const mo_op *op) {
   if (!loads)
     b->program->product_bytes =
         base_max(b->program->product_bytes, 2 * x.value.count * x.bytes);
+  /* three loads or one store of 4 KiB a cycle */
+  sim_cost(b, SIM_UNIT_VECTOR, (double)(x.value.count * x.bytes),
+           loads ? 3 * 4096 : 4096);
   sim_emit(b, op, loads ? run_load : run_store, &x);
   return PFL_STATUS_OK;
 }

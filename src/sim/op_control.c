@@ -261,6 +261,34 @@ static pfl_status bind_scope(sim_build *b, const mo_op *op) {
   return PFL_STATUS_OK;
 }
 
+typedef struct label {
+  const char *name;
+} label;
+
+static const sim_inst *run_trace_start(sim_chip *chip, const sim_inst *inst) {
+  const label *x = inst->data;
+  sim_time_scope_begin(chip, inst->site, x->name);
+  return inst + 1;
+}
+
+static const sim_inst *run_trace_stop(sim_chip *chip, const sim_inst *inst) {
+  sim_time_scope_end(chip);
+  return inst + 1;
+}
+
+static void bind_trace_start(sim_build *b, const mo_op *op) {
+  const char *message = mo_op_get(op, "message")->text;
+  label x = {mo_arena_copy(&b->program->arena, message, strlen(message))};
+  sim_emit(b, op, run_trace_start, &x);
+}
+
+static pfl_status bind_trace(sim_build *b, const mo_op *op) {
+  bind_trace_start(b, op);
+  PFL_TRY(bind_scope(b, op));
+  sim_emit_bare(b, op, run_trace_stop);
+  return PFL_STATUS_OK;
+}
+
 /* ---- Questions ----------------------------------------------------------- */
 
 static const sim_inst *run_device(sim_chip *chip, const sim_inst *inst) {
@@ -306,8 +334,12 @@ pfl_status sim_bind_control(sim_build *b, const mo_op *op) {
     case MO_SCF_FOR: return bind_for(b, op);
     case MO_SCF_IF: return bind_if(b, op);
     case MO_SCF_WHILE: return bind_while(b, op);
-    case MO_TPU_REGION:
-    case MO_TPU_TRACE: return bind_scope(b, op);
+    case MO_TPU_REGION: return bind_scope(b, op);
+    case MO_TPU_TRACE: return bind_trace(b, op);
+    case MO_TPU_TRACE_START: bind_trace_start(b, op); return PFL_STATUS_OK;
+    case MO_TPU_TRACE_STOP:
+      sim_emit_bare(b, op, run_trace_stop);
+      return PFL_STATUS_OK;
     case MO_TPU_ITERATION_BOUND: return bind_bound(b, op);
     case MO_TPU_ASSUME_MULTIPLE: return bind_promise(b, op);
     case MO_TPU_DEVICE_ID: {

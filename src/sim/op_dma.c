@@ -153,13 +153,16 @@ static const sim_inst *run_signal(sim_chip *chip, const sim_inst *inst) {
   if (target == chip->number) {
     sim_semaphore *semaphore = &chip->semaphores[number];
     semaphore->value += amount;
-    room = sim_semaphore_announce(chip, semaphore, amount, &chip->clock, NULL);
+    room = sim_semaphore_announce(chip, semaphore, amount, &chip->clock, NULL,
+                                  chip->time.now_us);
   } else if (chip->outbox_count < SIM_OUTBOX_MAX) {
-    chip->outbox[chip->outbox_count++] = (sim_message){.target = target,
-                                                       .semaphore = number,
-                                                       .site = inst->site,
-                                                       .amount = amount,
-                                                       .clock = chip->clock};
+    chip->outbox[chip->outbox_count++] =
+        (sim_message){.target = target,
+                      .semaphore = number,
+                      .site = inst->site,
+                      .amount = amount,
+                      .clock = chip->clock,
+                      .us = sim_time_signal(chip, target)};
   } else {
     room = false;
   }

@@ -9,6 +9,9 @@
 
 enum { STRIP = 512, CHAIN_MAX = 5 };
 
+/* Elements a cycle: four vector units of 8 x 128, one for transcendentals. */
+enum { VALU = 4096, EUP = 1024 };
+
 /* out = last(...first(in)): elements are widened, worked on and narrowed strip
  * by strip. */
 typedef struct chain {
@@ -405,10 +408,24 @@ static pfl_status no_element(sim_build *b, const mo_op *op, int element) {
                      mo_element_name((mo_element)element));
 }
 
+static bool is_transcendental(mo_op_id id) {
+  switch (id) {
+    case MO_MATH_ABSF:
+    case MO_MATH_ABSI:
+    case MO_ARITH_NEGF: return false;
+    case MO_TPU_RECIPROCAL:
+    case MO_TPU_LOGISTIC: return true;
+    default: return id >= MO_MATH_EXP && id <= MO_MATH_POWF;
+  }
+}
+
 static pfl_status bind_chain(sim_build *b, const mo_op *op, chain *x) {
   x->out = define(b, op->results[0], 1, &x->in);
   x->in_bytes = sim_element_bytes(x->in.element);
   x->out_bytes = sim_element_bytes(x->out.element);
+  if (x->out.kind == SIM_VECTOR)
+    sim_cost(b, SIM_UNIT_VECTOR, (double)x->out.count,
+             is_transcendental(op->info->id) ? EUP : VALU);
   sim_emit(b, op, run_chain, x);
   return PFL_STATUS_OK;
 }
@@ -470,6 +487,8 @@ static pfl_status bind_binary(sim_build *b, const mo_op *op) {
               : define(b, op->results[0], 2, in);
   x.in_bytes = sim_element_bytes(x.a.element);
   x.out_bytes = sim_element_bytes(x.out.element);
+  if (x.out.kind == SIM_VECTOR)
+    sim_cost(b, SIM_UNIT_VECTOR, (double)x.out.count, VALU);
   sim_emit(b, op, x.widen || x.narrow ? run_binary_strips : run_binary, &x);
   return PFL_STATUS_OK;
 }
@@ -484,6 +503,7 @@ static pfl_status bind_selection(sim_build *b, const mo_op *op) {
     x.b = sim_use_vector(b, op->operands[2]);
     x.out = sim_define(b, op->results[0]);
     x.bytes = sim_element_bytes(x.out.element);
+    sim_cost(b, SIM_UNIT_VECTOR, (double)x.out.count, VALU);
     sim_emit(b, op, run_choice, &x);
     return PFL_STATUS_OK;
   }
@@ -492,6 +512,7 @@ static pfl_status bind_selection(sim_build *b, const mo_op *op) {
   x.out = vector ? sim_define(b, op->results[0])
                  : sim_define_splat(b, op->results[0]);
   x.bytes = sim_element_bytes(x.out.element);
+  if (vector) sim_cost(b, SIM_UNIT_VECTOR, (double)x.out.count, VALU);
   sim_emit(b, op, run_selection, &x);
   return PFL_STATUS_OK;
 }

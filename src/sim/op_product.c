@@ -318,6 +318,13 @@ pfl_status sim_bind_product(sim_build *b, const mo_op *op) {
   x.keep = !is_zero(op->operands[2]);
   set_scratch(b, &x);
   x.out = sim_define_over(b, op->results[0], x.acc);
+  /* four MXUs of 128 x 128; f32 takes six products of bf16, int8 half of one */
+  double products = (double)x.batches * (double)x.m * (double)x.n * (double)x.k;
+  bool six = lhs->element == MO_F32 && is_exact(op);
+  sim_cost(b, SIM_UNIT_MATRIX, products,
+           x.integer ? 131072
+           : six     ? 10923
+                     : 65536);
   sim_emit(b, op, run_product, &x);
   return PFL_STATUS_OK;
 }

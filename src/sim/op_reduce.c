@@ -125,6 +125,7 @@ static pfl_status bind_reduction(sim_build *b, const mo_op *op) {
     sim_touch(b, acc);
     x.out = last ? sim_define(b, op->results[0])
                  : sim_new_vector(b, from->element, x.outer * x.inner);
+    sim_cost(b, SIM_UNIT_VECTOR, (double)x.in.count, 3 * 1024);
     sim_emit(b, op, run_reduction, &x);
     x.in = x.out;
     sim_touch(b, x.in);

@@ -50,6 +50,7 @@ static const sim_inst *run_move(sim_chip *chip, const sim_inst *inst) {
 static void emit_move(sim_build *b, const mo_op *op, move *x) {
   sim_copy_merge(&x->copy);
   x->bytes = sim_element_bytes(x->out.element);
+  sim_cost(b, SIM_UNIT_VECTOR, (double)x->out.count, 3 * 1024); /* XLUs */
   sim_emit(b, op, run_move, x);
 }
 

@@ -20,7 +20,7 @@ const char *sim_semaphore_name(const sim_chip *chip, int32_t number,
 
 bool sim_semaphore_announce(sim_chip *chip, sim_semaphore *semaphore,
                             int64_t amount, const sim_clock *clock,
-                            sim_dma *dma) {
+                            sim_dma *dma, double us) {
   sim_signal *signal = chip->free_signals;
   if (signal)
     chip->free_signals = signal->next;
@@ -28,7 +28,7 @@ bool sim_semaphore_announce(sim_chip *chip, sim_semaphore *semaphore,
     signal = &chip->signals[chip->used_signals++];
   else
     return false;
-  *signal = (sim_signal){semaphore->signals, amount, *clock, dma};
+  *signal = (sim_signal){semaphore->signals, amount, *clock, dma, us};
   semaphore->signals = signal;
   semaphore->given += amount;
   return true;
@@ -108,6 +108,23 @@ static sim_dma *pending_for(const sim_chip *chip, int32_t semaphore) {
   return NULL;
 }
 
+/* When what was taken had come, if signals came in the order of a trace. */
+static double reached_us(const sim_semaphore *semaphore) {
+  double reached = 0;
+  int64_t sum = 0;
+  for (bool more = true; more && sum < semaphore->taken;) {
+    const sim_signal *next = NULL;
+    for (const sim_signal *s = semaphore->signals; s; s = s->next)
+      if (s->us > reached && (!next || s->us < next->us)) next = s;
+    more = next != NULL;
+    if (more) reached = next->us;
+    sum = 0;
+    for (const sim_signal *s = semaphore->signals; s; s = s->next)
+      if (s->us <= reached) sum += s->amount;
+  }
+  return reached;
+}
+
 const sim_inst *sim_semaphore_wait(sim_chip *chip, const sim_inst *inst,
                                    int32_t number, int64_t amount) {
   sim_semaphore *semaphore = &chip->semaphores[number];
@@ -123,6 +140,8 @@ const sim_inst *sim_semaphore_wait(sim_chip *chip, const sim_inst *inst,
   }
   semaphore->value -= amount;
   semaphore->taken += amount;
+  if (chip->options->trace)
+    sim_time_wait(chip, inst->site, reached_us(semaphore));
   chip->statistics.waits++;
   settle(chip, semaphore);
   return sim_pause(chip, inst + 1);

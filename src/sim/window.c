@@ -141,6 +141,10 @@ static void check_ahead(sim_chip *chip, const sim_inst *inst,
   }
 }
 
+static int64_t block_bytes(const sim_chip *chip, const sim_window *w) {
+  return chip->memories[w->buffers[0]].plan->bytes;
+}
+
 /* ---- Moving -------------------------------------------------------------- */
 
 static bool chance(sim_chip *chip) {
@@ -156,6 +160,7 @@ static bool move_window(sim_chip *chip, const sim_inst *inst,
   int old = state->buffer, fresh = state->filled && !w->once ? 1 - old : old;
   if (state->filled && w->result) {
     state->left_before = true;
+    sim_time_transfer(chip, inst->site, block_bytes(chip, w));
     memcpy(state->before, state->block, sizeof state->before);
     memcpy(state->late, state->block, sizeof state->late);
     state->is_late = !w->once && chance(chip);
@@ -164,6 +169,13 @@ static bool move_window(sim_chip *chip, const sim_inst *inst,
   }
   if (!w->result && !state->ahead && !fetch(chip, inst, w, fresh, state->next))
     return false;
+  if (!w->result) {
+    if (!state->is_coming)
+      state->ready_us =
+          sim_time_transfer(chip, inst->site, block_bytes(chip, w));
+    sim_time_wait(chip, inst->site, state->ready_us);
+    state->is_coming = false;
+  }
   sim_memory *buffer = &chip->memories[w->buffers[fresh]];
   if (w->result) sim_memory_forget(chip, buffer);
   chip->views[w->view] = sim_memory_view(buffer);
@@ -185,6 +197,8 @@ static bool look_ahead(sim_chip *chip, const sim_inst *inst) {
     if (w->result || w->once || same_block(w, state->block, state->next))
       continue;
     check_ahead(chip, inst, w, state);
+    state->is_coming = true;
+    state->ready_us = sim_time_transfer(chip, inst->site, block_bytes(chip, w));
     if (!chance(chip)) continue;
     if (!fetch(chip, inst, w, 1 - state->buffer, state->next)) return false;
     state->ahead = true;

@@ -22,6 +22,8 @@ struct sim_window_state {
   bool filled;                 /* the buffer in use is that of `block` */
   bool ahead;                  /* the other one is that of `next` */
   bool is_late;
+  bool is_coming; /* of a trace: its next block, there at ready_us */
+  double ready_us;
   int64_t before[SIM_RANK_MAX]; /* what the step before left, late or not */
   bool left_before;
 };
