@@ -10,8 +10,9 @@ static const pfl_allocator heap;
 
 typedef struct flash_case {
   call_case call;
-  kernels_tile tiles[4];
+  kernels_tile tiles[5];
   int tile_count;
+  int64_t part; /* one more tile, of backward; 0: none */
 } flash_case;
 
 static int list_tensors(const call_case *c, device_tensor *out) {
@@ -35,12 +36,14 @@ static int list_tensors(const call_case *c, device_tensor *out) {
   return COUNT(all);
 }
 
-static bool run(const flash_case *s, kernels_op op) {
+static bool run(flash_case *s, kernels_op op) {
   const call_case *c = &s->call;
   kernels_program program;
   device_tensor tensors[16];
   pfl_error error = {PFL_STATUS_OK, ""};
   sim_report report;
+  if (op == KERNELS_BACKWARD && s->part)
+    s->tiles[s->tile_count++] = (kernels_tile){"part", s->part};
   pfl_status status =
       kernels_write(&(kernels_request){.op = op,
                                        .problem = &c->exact.problem,
@@ -64,7 +67,7 @@ static bool run(const flash_case *s, kernels_op op) {
   return !status;
 }
 
-static void check(const flash_case *s) {
+static void check(flash_case *s) {
   bool pairs = s->call.exact.problem.dtype == PFL_DTYPE_BF16;
   case_forward(&s->call.exact);
   case_backward(&s->call.exact);
@@ -110,6 +113,7 @@ static void draw_tiles(flash_case *s) {
   s->tiles[s->tile_count++] = (kernels_tile){"block_k", PICK(blocks)};
   s->tiles[s->tile_count++] = (kernels_tile){"tile", 128};
   s->tiles[s->tile_count++] = (kernels_tile){"unroll", check_between(1, 2)};
+  s->part = check_between(0, 1) ? 128 : 0;
 }
 
 static void test_any(void) {

@@ -39,9 +39,10 @@ static void make_lse(const backward *f, mo_value *first, int64_t count) {
 }
 
 /* delta = rowsum(dO O). */
-static void make_delta(const backward *f, mo_value *first, int64_t count) {
+static void make_delta(const backward *f, mo_value *first, mo_value *o_first,
+                       int64_t count) {
   mo_builder *b = f->b;
-  mo_value *o = mo_cast(b, load_all_of(f, f->o, first, count), MO_F32);
+  mo_value *o = mo_cast(b, load_all_of(f, f->o, o_first, count), MO_F32);
   mo_value *d_o = mo_cast(b, load_all_of(f, f->d_o, first, count), MO_F32);
   mo_value *delta = mo_reduce(b, MO_SUM, mo_mul(b, o, d_o), 1);
   delta = columns_to_row(b, columns_make(b, delta));
@@ -82,45 +83,47 @@ static void clear(const backward *f, mo_value *sum) {
 void backward_begin(const backward *f) {
   mo_builder *b = f->b;
   mo_value *step = mo_add(b, mo_grid_index(b, 0), mo_grid_index(b, 1));
-  mo_if(b, mo_eq(b, mo_add(b, step, f->block), f->zero));
+  mo_if(b, mo_eq(b, mo_add(b, step, f->step), f->zero));
   clear(f, f->dq_sum);
   clear(f, f->dk_sum);
   clear(f, f->dv_sum);
   clear(f, f->dsinks);
   mo_end(b, MO_NONE);
-  mo_if(b, mo_eq(b, f->block, f->zero));
-  int64_t size = f->plan->block_q;
-  mo_value *chunks = mo_i32(b, (double)(f->plan->rows / size));
-  mo_value *chunk = mo_for(b, f->zero, chunks, f->one, MO_NONE)[0];
-  mo_value *row =
-      mo_multiple(b, mo_mul(b, chunk, mo_i32(b, (double)size)), (int)size);
-  make_lse(f, row, size);
-  make_delta(f, row, size);
-  if (f->sinks) add_sink(f, row, size);
-  mo_end(b, MO_NONE);
-  mo_end(b, MO_NONE);
+}
+
+void backward_begin_rows(const backward *f, mo_value *row, mo_value *o_row,
+                         int64_t rows) {
+  make_lse(f, row, rows);
+  make_delta(f, row, o_row, rows);
+  if (f->sinks) add_sink(f, row, rows);
 }
 
 /* ---- After ----------------------------------------------------------------
  */
 
-/* A sum [count, width] to rows of an output, and clears it. */
+/* A sum [count, width] to rows of an output. */
 static void finish(const backward *f, mo_value *sum, mo_value *from,
                    mo_value *out, mo_value *to, int64_t count, double factor) {
   mo_builder *b = f->b;
   if (!sum) return;
-  mo_shape shape = MO_SHAPE(count, sum->type->shape[1]);
-  mo_value *at[] = {from, f->zero};
-  mo_value *x = mo_load(b, sum, ((mo_values){2, at}), shape);
+  mo_value *x = mo_load(b, sum, MO_VALUES(from, f->zero),
+                        MO_SHAPE(count, sum->type->shape[1]));
   if (factor != 1) x = flash_times(b, x, factor);
   mo_store(b, mo_cast(b, x, kernels_element(f->problem->dtype)), out,
            MO_VALUES(f->zero, f->zero, to, f->zero));
-  mo_store(b, mo_full(b, MO_F32, shape, 0), sum, ((mo_values){2, at}));
 }
 
-void backward_finish_rows(const backward *f, mo_value *row, mo_value *out_row,
-                          int64_t rows) {
-  finish(f, f->dq_sum, row, f->dq, out_row, rows, f->problem->scale);
+static void clear_part(const backward *f, mo_value *sum, mo_value *from,
+                       int64_t count) {
+  mo_builder *b = f->b;
+  if (!sum) return;
+  mo_shape shape = MO_SHAPE(count, sum->type->shape[1]);
+  mo_store(b, mo_full(b, MO_F32, shape, 0), sum, MO_VALUES(from, f->zero));
+}
+
+void backward_finish_rows(const backward *f, mo_value *row, int64_t rows) {
+  finish(f, f->dq_sum, row, f->dq, row, rows, f->problem->scale);
+  clear_part(f, f->dq_sum, row, rows);
 }
 
 void backward_finish_keys(const backward *f) {
@@ -130,5 +133,9 @@ void backward_finish_keys(const backward *f) {
   if (group > 1) mo_if(b, mo_eq(b, member, mo_i32(b, (double)group - 1)));
   finish(f, f->dk_sum, f->sum_key, f->dk, f->zero, keys, f->problem->scale);
   finish(f, f->dv_sum, f->sum_key, f->dv, f->zero, keys, 1);
+  if (!f->plan->fresh) {
+    clear_part(f, f->dk_sum, f->sum_key, keys);
+    clear_part(f, f->dv_sum, f->sum_key, keys);
+  }
   if (group > 1) mo_end(b, MO_NONE);
 }

@@ -21,20 +21,21 @@ typedef struct backward {
   mo_value *dq_sum, *dk_sum, *dv_sum;
   mo_value *row_lse, *row_delta; /* rows [1, rows]: log2 LSE, rowsum(dO O) */
   mo_value *key_ids;             /* kv_ids as a column [block_k, 128] */
-  mo_value *block;               /* the step's number on its axis, i32 */
-  mo_value *key;                 /* the block's first key, i32 */
+  mo_value *step;                /* of the head, i32 */
+  mo_value *key;                 /* the first of the step's block, i32 */
   mo_value *sum_key;             /* where the block begins in dk_sum */
 } backward;
 
 typedef enum masking { MASK_NONE, MASK_BAND, MASK_POSITION } masking;
 
-/* Keys of the block, from its first on, and queries that they meet. */
+/* Keys of the block and queries that they meet. */
 typedef struct backward_tile {
-  int64_t keys;
-  mo_value *row; /* the first */
+  int64_t key, keys; /* the first, within the block */
+  mo_value *row;     /* the first */
   int64_t rows;
   masking mask;
   int64_t ahead; /* BAND: position of the first row less the first key */
+  bool first;    /* dK and dV of these keys begin here: there is no sum yet */
 } backward_tile;
 
 /* ---- backward_tile.c: the algorithm ---------------------------------------
@@ -46,12 +47,16 @@ void backward_meet(const backward *f, const backward_tile *tile);
 /* ---- backward_ends.c: before and after ------------------------------------
  */
 
-/* Makes row_lse and row_delta, and adds to dsinks, at a head's first step. */
+/* Before the first tile of all: clears the sums. */
 void backward_begin(const backward *f);
 
+/* Makes row_lse and row_delta of rows, and adds to dsinks; their O lies at
+ * o_row of its window. */
+void backward_begin_rows(const backward *f, mo_value *row, mo_value *o_row,
+                         int64_t rows);
+
 /* Writes dQ of rows, and clears their sums for the next head. */
-void backward_finish_rows(const backward *f, mo_value *row, mo_value *out_row,
-                          int64_t rows);
+void backward_finish_rows(const backward *f, mo_value *row, int64_t rows);
 
 /* Writes dK and dV of the block and clears their sums, if this query head is
  * the last to add to them. */

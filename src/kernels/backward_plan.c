@@ -19,6 +19,8 @@ static void choose_tiles(const kernels_request *request, int64_t most,
   plan->block_k = kernels_tile_of(request, "block_k", keys);
   int64_t rows = base_min(most / 2, base_round_up(p->Sq, LANES));
   plan->block_q = kernels_tile_of(request, "block_q", rows);
+  int64_t part = plan->block_k % 1024 ? plan->block_k : plan->block_k / 2;
+  plan->part = kernels_tile_of(request, "part", part);
   plan->unroll = kernels_tile_of(request, "unroll", 2);
   int64_t tile = plan->block_k % 256 ? LANES : 256;
   plan->tile = kernels_tile_of(request, "tile", tile);
@@ -38,7 +40,12 @@ static void choose_walk(const kernels_request *request, backward_plan *plan) {
     plan->walk = BACKWARD_CAUSAL;
     plan->rows = plan->k_blocks * plan->block_k;
   }
-  plan->dq_rows = plan->walk == BACKWARD_CAUSAL ? plan->block_k : plan->rows;
+  bool causal = plan->walk == BACKWARD_CAUSAL;
+  plan->o_rows = causal ? plan->block_k : plan->rows;
+  plan->fresh = causal && p->group == 1;
+  plan->end_rows = plan->block_q;
+  while (plan->end_rows < 1024 && plan->rows % (2 * plan->end_rows) == 0)
+    plan->end_rows *= 2;
 }
 
 /* Windows are held twice, sums once; what the compiler spills comes on top. */
@@ -48,7 +55,7 @@ static int64_t count_vmem(const kernels_request *request,
   int64_t size = (int64_t)pfl_dtype_size(p->dtype);
   int64_t d = padded(p->D), dv = padded(p->Dv);
   int64_t keys = plan->block_k * (p->group > 1 ? plan->k_blocks : 1);
-  int64_t rows = plan->rows * (d + 2 * dv) * size + plan->dq_rows * d * size +
+  int64_t rows = plan->rows * (2 * d + dv) * size + plan->o_rows * dv * size +
                  plan->rows * 4 * 8;
   int64_t blocks = 2 * plan->block_k * (d + dv) * size;
   int64_t sums = 4 * (plan->rows * (d + 16) + keys * (d + dv));
@@ -68,6 +75,10 @@ pfl_status backward_plan_make(const kernels_request *request,
     choose_tiles(request, most, &plan);
     PFL_TRY(flash_plan_check_tiles(plan.block_q, plan.block_k, plan.unroll,
                                    plan.tile, plan.block_k, error));
+    if (plan.part < LANES || plan.part % LANES || plan.block_k % plan.part)
+      PFL_RAISE(error, INVALID_ARGUMENT,
+                "part is %lld: must be a multiple of %d that divides %lld",
+                (long long)plan.part, LANES, (long long)plan.block_k);
     choose_walk(request, &plan);
     plan.vmem_bytes = count_vmem(request, &plan);
     if (plan.vmem_bytes <= chip->vmem_bytes) break;
@@ -90,6 +101,7 @@ void backward_plan_tell(const backward_plan *plan, kernels_program *program) {
   };
   kernels_tile_add(program, "block_q", plan->block_q);
   kernels_tile_add(program, "block_k", plan->block_k);
+  kernels_tile_add(program, "part", plan->part);
   kernels_tile_add(program, "unroll", plan->unroll);
   kernels_tile_add(program, "tile", plan->tile);
   snprintf(

@@ -18,12 +18,16 @@ typedef enum backward_walk_kind {
 
 typedef struct backward_plan {
   int64_t block_k; /* keys that a step of the grid works on */
+  int64_t part;    /* keys of them that meet queries at a time */
   int64_t block_q; /* queries that they meet at a time */
   int64_t unroll;  /* times that, in one body of the loop; a power of two */
   int64_t tile;    /* queries that meet the diagonal at once */
   int64_t k_blocks;
-  int64_t rows;    /* Sq up to whole chunks, as Q and dO lie in VMEM */
-  int64_t dq_rows; /* of dQ that are written in one step */
+  int64_t rows;     /* Sq up to whole chunks, as Q and dO lie in VMEM */
+  int64_t o_rows;   /* of O that a step has: those of the head, or causal: of
+                       the block's positions */
+  int64_t end_rows; /* that are begun and finished at a time */
+  bool fresh;       /* a block's first tile needs no sums of dK and dV */
   backward_walk_kind walk;
   int64_t vmem_bytes;
 } backward_plan;

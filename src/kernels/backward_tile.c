@@ -39,21 +39,22 @@ static mo_value *load_row(const backward *f, mo_value *source,
   return mo_broadcast(b, x, MO_SHAPE(tile->keys, tile->rows));
 }
 
-static void add_to(const backward *f, mo_value *sum, mo_value *row,
-                   mo_value *x) {
+/* Adds x to the sum's rows from `row` on; the first is the sum. */
+static void add_to(const backward *f, mo_value *sum, mo_value *row, mo_value *x,
+                   bool first) {
   mo_builder *b = f->b;
   if (!x) return;
-  mo_shape shape = {x->type->rank, x->type->shape};
-  mo_value *at[] = {row, f->zero};
-  mo_value *old = mo_load(b, sum, ((mo_values){2, at}), shape);
-  mo_store(b, mo_add(b, old, x), sum, ((mo_values){2, at}));
+  mo_shape shape = MO_SHAPE(x->type->shape[0], x->type->shape[1]);
+  if (!first) x = mo_add(b, mo_load(b, sum, MO_VALUES(row, f->zero), shape), x);
+  mo_store(b, x, sum, MO_VALUES(row, f->zero));
 }
 
 /* How many of the tile's keys, or rows, there are; NULL: all. */
-static mo_value *existing_keys(const backward *f) {
+static mo_value *existing_keys(const backward *f, const backward_tile *tile) {
   mo_builder *b = f->b;
   if (f->problem->Sk % f->plan->block_k == 0) return NULL;
-  return mo_sub(b, mo_i32(b, (double)f->problem->Sk), f->key);
+  mo_value *keys = mo_i32(b, (double)(f->problem->Sk - tile->key));
+  return mo_sub(b, keys, f->key);
 }
 
 static mo_value *existing_rows(const backward *f, const backward_tile *tile) {
@@ -67,19 +68,21 @@ static mo_value *mask(const backward *f, mo_value *p,
   mo_builder *b = f->b;
   const attention_problem *problem = f->problem;
   const mask_form hidden = {.key_dimension = 0, .hidden = 0};
+  mo_value *key = mo_i32(b, (double)tile->key);
   if (tile->mask == MASK_BAND)
     p = masks_by_band(b, hidden, p, problem->window, tile->ahead);
   if (tile->mask == MASK_POSITION) {
     mo_value *position =
         mo_add(b, tile->row, mo_i32(b, (double)problem->offset));
     p = masks_by_position(b, hidden, p, problem->window,
-                          mo_sub(b, position, f->key), existing_keys(f));
+                          mo_sub(b, position, mo_add(b, f->key, key)),
+                          existing_keys(f, tile));
   }
   if (!f->kv_ids) return p;
   mo_value *ids = mo_load(b, f->q_ids, MO_VALUES(f->zero, f->zero, tile->row),
                           MO_SHAPE(1, tile->rows));
   ids = columns_clip(b, ids, existing_rows(f, tile), 0);
-  mo_value *key_ids = mo_load(b, f->key_ids, MO_VALUES(f->zero, f->zero),
+  mo_value *key_ids = mo_load(b, f->key_ids, MO_VALUES(key, f->zero),
                               MO_SHAPE(tile->keys, LANES));
   return masks_by_segment(b, hidden, p, key_ids, ids);
 }
@@ -103,23 +106,28 @@ void backward_meet(const backward *f, const backward_tile *tile) {
   mo_value *no_value = mo_full(b, MO_F32, MO_SHAPE(keys, problem->Dv), 0);
   mo_value *no_row = mo_full(b, MO_F32, MO_SHAPE(rows, problem->D), 0);
 
-  mo_value *some_keys = existing_keys(f), *some_rows = existing_rows(f, tile);
+  mo_value *some_keys = existing_keys(f, tile),
+           *some_rows = existing_rows(f, tile);
   mo_value *q = load(f, f->q, tile->row, rows, some_rows);
   mo_value *d_o = load(f, f->d_o, tile->row, rows, some_rows);
-  mo_value *k = load(f, f->k, f->zero, keys, some_keys);
-  mo_value *v = load(f, f->v, f->zero, keys, some_keys);
+  mo_value *key = mo_i32(b, (double)tile->key);
+  mo_value *k = load(f, f->k, key, keys, some_keys);
+  mo_value *v = load(f, f->v, key, keys, some_keys);
+  mo_value *sum_key = mo_add(b, f->sum_key, key);
 
   mo_value *t = NULL;
   mo_value *s =
       flash_scores(b, problem, mo_matmul(b, MO_NT, k, q, no_scores), &t);
   mo_value *p = mo_exp2(b, mo_sub(b, s, load_row(f, f->row_lse, tile)));
   p = mask(f, p, tile);
-  add_to(f, f->dv_sum, f->sum_key,
-         mo_matmul(b, MO_NN, mo_cast(b, p, element), d_o, no_value));
+  add_to(f, f->dv_sum, sum_key,
+         mo_matmul(b, MO_NN, mo_cast(b, p, element), d_o, no_value),
+         tile->first);
 
   mo_value *dp = mo_matmul(b, MO_NT, v, d_o, no_scores);
   mo_value *ds = mo_mul(b, p, mo_sub(b, dp, load_row(f, f->row_delta, tile)));
   ds = mo_cast(b, uncap(f, ds, t), element);
-  add_to(f, f->dk_sum, f->sum_key, mo_matmul(b, MO_NN, ds, q, no_key));
-  add_to(f, f->dq_sum, tile->row, mo_matmul(b, MO_TN, ds, k, no_row));
+  add_to(f, f->dk_sum, sum_key, mo_matmul(b, MO_NN, ds, q, no_key),
+         tile->first);
+  add_to(f, f->dq_sum, tile->row, mo_matmul(b, MO_TN, ds, k, no_row), false);
 }

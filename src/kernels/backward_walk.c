@@ -1,9 +1,12 @@
 /* Which queries a block of keys meets, and in what order.
  *
  *   full      bodies of whole chunks of queries
- *   causal    the triangle of the block's own positions by tiles of queries,
- *             which finishes their dQ, as blocks of keys come in order; then
- *             bodies over the queries behind
+ *   causal    blocks of keys come last first, so that a block is the first that
+ *             the queries at its own positions meet: their delta is made here,
+ *             and that block's O is all that is needed of O. The triangle of
+ *             those positions by tiles of queries, then bodies over the queries
+ *             behind. The last step of a head is its longest, and hides the
+ *             coming of the next head's Q and dO.
  *   position  anything else: chunks are masked by what their positions are at
  *             run time, unless every query of them sees every key
  *
@@ -28,10 +31,12 @@ static void meet_chunks(const backward *f, mo_value *first, int64_t count,
   mo_builder *b = f->b;
   for (int64_t i = 0; i < count; i++) {
     mo_value *chunk = mo_add(b, first, mo_i32(b, (double)i));
-    backward_meet(f, &(backward_tile){.keys = f->plan->block_k,
-                                      .row = row_of(f, chunk),
-                                      .rows = f->plan->block_q,
-                                      .mask = mask});
+    for (int64_t key = 0; key < f->plan->block_k; key += f->plan->part)
+      backward_meet(f, &(backward_tile){.key = key,
+                                        .keys = f->plan->part,
+                                        .row = row_of(f, chunk),
+                                        .rows = f->plan->block_q,
+                                        .mask = mask});
   }
 }
 
@@ -60,15 +65,30 @@ static void walk_masked(const backward *f, mo_value *first, mo_value *end) {
   mo_end(b, MO_NONE);
 }
 
+/* For all rows of the head, `size` at a time. */
+static mo_value *each_rows(const backward *f, int64_t size) {
+  mo_builder *b = f->b;
+  mo_value *count = mo_i32(b, (double)(f->plan->rows / size));
+  mo_value *row = mo_for(b, f->zero, count, f->one, MO_NONE)[0];
+  row = mo_mul(b, row, mo_i32(b, (double)size));
+  return mo_multiple(b, row, (int)size);
+}
+
+static void begin_rows(const backward *f) {
+  mo_builder *b = f->b;
+  mo_if(b, mo_eq(b, f->step, f->zero));
+  mo_value *row = each_rows(f, f->plan->end_rows);
+  backward_begin_rows(f, row, row, f->plan->end_rows);
+  mo_end(b, MO_NONE);
+  mo_end(b, MO_NONE);
+}
+
 /* After the last block of keys every dQ is complete. */
 static void finish_rows(const backward *f) {
   mo_builder *b = f->b;
-  int64_t size = f->plan->block_q;
-  mo_value *last = mo_i32(b, (double)f->plan->k_blocks - 1);
-  mo_value *chunks = mo_i32(b, (double)(f->plan->rows / size));
-  mo_if(b, mo_eq(b, f->block, last));
-  mo_value *row = row_of(f, mo_for(b, f->zero, chunks, f->one, MO_NONE)[0]);
-  backward_finish_rows(f, row, row, size);
+  mo_if(b, mo_eq(b, f->step, mo_i32(b, (double)f->plan->k_blocks - 1)));
+  mo_value *row = each_rows(f, f->plan->end_rows);
+  backward_finish_rows(f, row, f->plan->end_rows);
   mo_end(b, MO_NONE);
   mo_end(b, MO_NONE);
 }
@@ -76,6 +96,7 @@ static void finish_rows(const backward *f) {
 static void walk_full(const backward *f) {
   mo_builder *b = f->b;
   mo_value *chunks = mo_i32(b, (double)(f->plan->rows / f->plan->block_q));
+  begin_rows(f);
   walk_seen(f, f->zero, chunks);
   finish_rows(f);
 }
@@ -89,12 +110,14 @@ static void walk_triangle(const backward *f) {
   for (int64_t row = f->plan->block_k - tile; row >= 0; row -= tile) {
     mo_value *at = mo_add(b, f->key, mo_i32(b, (double)row));
     at = mo_multiple(b, at, (int)tile);
+    backward_begin_rows(f, at, mo_i32(b, (double)row), tile);
     backward_meet(f, &(backward_tile){.keys = row + tile,
                                       .row = at,
                                       .rows = tile,
                                       .mask = MASK_BAND,
-                                      .ahead = row});
-    backward_finish_rows(f, at, mo_i32(b, (double)row), tile);
+                                      .ahead = row,
+                                      .first = f->plan->fresh &&
+                                               row + tile == f->plan->block_k});
   }
 }
 
@@ -104,6 +127,7 @@ static void walk_causal(const backward *f) {
   walk_triangle(f);
   mo_value *end = mo_add(b, f->key, mo_i32(b, (double)f->plan->block_k));
   walk_seen(f, chunk_of(f, end, false), mo_i32(b, (double)rows));
+  finish_rows(f);
 }
 
 /* ---- By position ----------------------------------------------------------
@@ -138,6 +162,7 @@ static void walk_position(const backward *f) {
   every = chunk_of(f, every, true);
   every_end = chunk_of(f, every_end, false);
   some_end = chunk_of(f, some_end, true);
+  begin_rows(f);
   walk_masked(f, some, mo_min(b, every, some_end));
   walk_seen(f, every, every_end);
   walk_masked(f, mo_max(b, every, every_end), some_end);

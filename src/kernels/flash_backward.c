@@ -4,11 +4,11 @@
  *
  *                        windows, brought by the pipeline a step ahead:
  *     k, v               the step's block_k keys
- *     q, do, o, lse      all rows of the head: brought once a head
+ *     q, do, lse         all rows of the head: brought once a head
+ *     o                  likewise; causal: the rows at the keys' positions
  *     dk, dv             the step's keys, written by the last query head of the
  *                        group
- *     dq                 causal: the rows at the positions of the step's keys;
- *                        else all rows of the head, written at its last step
+ *     dq                 all rows of the head, written at its last step
  *                        scratch, kept from step to step:
  *     dq_sum             f32, all rows of the head
  *     dk_sum, dv_sum     f32, the step's keys; all keys where heads share them
@@ -27,23 +27,52 @@ static mo_value *kv_head_of(mo_builder *b, const attention_problem *p,
   return mo_div(b, head, mo_i32(b, (double)p->group));
 }
 
+/* The block of keys of a head's step: see backward_walk.c. */
+static mo_value *block_of(mo_builder *b, const backward_plan *plan,
+                          mo_value *step) {
+  if (plan->walk != BACKWARD_CAUSAL) return step;
+  return mo_sub(b, mo_i32(b, (double)plan->k_blocks - 1), step);
+}
+
 static void map_kv(mo_builder *b, const mo_map_arguments *arguments,
                    const void *user, mo_value **out_block) {
+  const backward *f = user;
   out_block[0] = arguments->grid[0];
-  out_block[1] = kv_head_of(b, user, arguments->grid[1]);
-  out_block[2] = arguments->grid[2];
+  out_block[1] = kv_head_of(b, f->problem, arguments->grid[1]);
+  out_block[2] = block_of(b, f->plan, arguments->grid[2]);
   out_block[3] = mo_i32(b, 0);
+}
+
+static void map_key_ids(mo_builder *b, const mo_map_arguments *arguments,
+                        const void *user, mo_value **out_block) {
+  const backward *f = user;
+  out_block[0] = arguments->grid[0];
+  out_block[1] = mo_i32(b, 0);
+  out_block[2] = block_of(b, f->plan, arguments->grid[2]);
+}
+
+static void map_o(mo_builder *b, const mo_map_arguments *arguments,
+                  const void *user, mo_value **out_block) {
+  const backward *f = user;
+  bool whole = f->plan->o_rows == f->plan->rows;
+  mo_value *zero = mo_i32(b, 0);
+  out_block[0] = arguments->grid[0];
+  out_block[1] = arguments->grid[1];
+  out_block[2] = whole ? zero : block_of(b, f->plan, arguments->grid[2]);
+  out_block[3] = zero;
 }
 
 /* dK and dV stay at their first block until the group's last query head. */
 static void map_kv_sum(mo_builder *b, const mo_map_arguments *arguments,
                        const void *user, mo_value **out_block) {
-  const attention_problem *p = user;
+  const backward *f = user;
+  double group = (double)f->problem->group;
   map_kv(b, arguments, user, out_block);
-  if (p->group == 1) return;
-  mo_value *member = mo_rem(b, arguments->grid[1], mo_i32(b, (double)p->group));
-  mo_value *last = mo_eq(b, member, mo_i32(b, (double)p->group - 1));
-  out_block[2] = mo_select(b, last, arguments->grid[2], mo_i32(b, 0));
+  if (group == 1) return;
+  mo_value *member = mo_rem(b, arguments->grid[1], mo_i32(b, group));
+  mo_value *last = mo_eq(b, member, mo_i32(b, group - 1));
+  mo_value *first = block_of(b, f->plan, mo_i32(b, 0));
+  out_block[2] = mo_select(b, last, out_block[2], first);
 }
 
 static void add_inputs(backward *f, const kernels_request *request) {
@@ -51,19 +80,20 @@ static void add_inputs(backward *f, const kernels_request *request) {
   const attention_problem *p = f->problem;
   const backward_plan *plan = f->plan;
   mo_element element = kernels_element(p->dtype);
-  mo_map head = MO_MAP(0, 1, -1, -1), keys = MO_MAP_BY(map_kv, p);
+  mo_map head = MO_MAP(0, 1, -1, -1), keys = MO_MAP_BY(map_kv, f);
   if (request->sinks) f->sinks = mo_prefetch(b, MO_F32, MO_SHAPE(p->Hq));
   f->q = mo_window(b, element, MO_SHAPE(1, 1, plan->rows, p->D), head);
   f->k = mo_window(b, element, MO_SHAPE(1, 1, plan->block_k, p->D), keys);
   f->v = mo_window(b, element, MO_SHAPE(1, 1, plan->block_k, p->Dv), keys);
-  f->o = mo_window(b, element, MO_SHAPE(1, 1, plan->rows, p->Dv), head);
+  f->o = mo_window(b, element, MO_SHAPE(1, 1, plan->o_rows, p->Dv),
+                   MO_MAP_BY(map_o, f));
   f->lse = mo_window(b, MO_F32, MO_SHAPE(1, 1, 1, plan->rows), head);
   f->d_o = mo_window(b, element, MO_SHAPE(1, 1, plan->rows, p->Dv), head);
   if (!request->segment_ids) return;
   f->q_ids =
       mo_window(b, MO_I32, MO_SHAPE(1, 1, plan->rows), MO_MAP(0, -1, -1));
-  f->kv_ids =
-      mo_window(b, MO_I32, MO_SHAPE(1, 1, plan->block_k), MO_MAP(0, -1, 2));
+  f->kv_ids = mo_window(b, MO_I32, MO_SHAPE(1, 1, plan->block_k),
+                        MO_MAP_BY(map_key_ids, f));
 }
 
 static void add_outputs(backward *f) {
@@ -71,10 +101,8 @@ static void add_outputs(backward *f) {
   const attention_problem *p = f->problem;
   const backward_plan *plan = f->plan;
   mo_element element = kernels_element(p->dtype);
-  mo_map block = MO_MAP(0, 1, 2, -1), head = MO_MAP(0, 1, -1, -1);
-  mo_map keys = MO_MAP_BY(map_kv_sum, p);
-  f->dq = mo_window(b, element, MO_SHAPE(1, 1, plan->dq_rows, p->D),
-                    plan->dq_rows < plan->rows ? block : head);
+  mo_map head = MO_MAP(0, 1, -1, -1), keys = MO_MAP_BY(map_kv_sum, f);
+  f->dq = mo_window(b, element, MO_SHAPE(1, 1, plan->rows, p->D), head);
   f->dk = mo_window(b, element, MO_SHAPE(1, 1, plan->block_k, p->D), keys);
   f->dv = mo_window(b, element, MO_SHAPE(1, 1, plan->block_k, p->Dv), keys);
   if (f->sinks)
@@ -106,8 +134,9 @@ static void write_kernel(backward *f, const kernels_request *request) {
   add_scratch(f);
   f->zero = mo_i32(b, 0);
   f->one = mo_i32(b, 1);
-  f->block = mo_grid_index(b, 2);
-  f->key = mo_mul(b, f->block, mo_i32(b, (double)plan->block_k));
+  f->step = mo_grid_index(b, 2);
+  f->key =
+      mo_mul(b, block_of(b, plan, f->step), mo_i32(b, (double)plan->block_k));
   f->key = mo_multiple(b, f->key, (int)plan->block_k);
   f->sum_key = p->group > 1 ? f->key : f->zero;
   backward_begin(f);
