@@ -6,6 +6,7 @@
 import html.parser
 import json
 import pathlib
+import re
 import unittest
 
 import cli_case
@@ -90,9 +91,19 @@ class Schedule(cli_case.Case):
         (self.folder / "c.json").write_text('{"hop_us": 3, "dispatch_us": 90}')
         measured = self.cycles(EXCHANGE, "--calibration", "c.json")
         self.assertEqual(measured, cycles + 4 * 1500)
+        program = self.facts(EXCHANGE, "--calibration", "c.json")["programs"][0]
+        self.assertAlmostEqual(program["time_with_dispatch_us"],
+                               program["time_us"] + 90)
         both = self.cycles(EXCHANGE, "--calibration", "c.json", "--model",
                            "hop_us=2")
         self.assertEqual(both, slower)
+
+    def test_page(self):
+        """docs/cycle-model.md has every number of the model."""
+        page = (TESTS.parent / "docs/cycle-model.md").read_text()
+        told = {name: float(value) for name, value in
+                re.findall(r"(?m)^\| ([a-z0-9_]+) \| ([0-9.]+) \| ", page)}
+        self.assertEqual(told, self.facts(EXCHANGE)["model"])
 
     def test_files(self):
         self.done(LISTINGS, "--html", "a.html", "--trace", "a.json")

@@ -171,9 +171,13 @@ static void add_program(const schedule_report *report,
     base_text_format(out, " on %d chips, the slowest of them", summary->chips);
   if (profile->calls > 1)
     base_text_format(out, ", %" PRId64 " calls", profile->calls);
-  base_text_format(out, ": %s cycles, %.1f us at %.2g GHz\n",
+  base_text_format(out, ": %s cycles, %.1f us at %.2g GHz",
                    grouped(summary->cycles, cycles), summary->us,
                    summary->clock_ghz);
+  if (report->model->dispatch_us > 0)
+    base_text_format(out, ", %.1f us with dispatch",
+                     summary->us + report->model->dispatch_us);
+  base_text_add_string(out, "\n");
   for (int cause = 0; cause < SCHEDULE_CAUSES; cause++)
     add_cause(summary, (schedule_cause)cause, out);
   add_facts(summary, out);

@@ -79,11 +79,14 @@ static void write_numbers(json_writer *json, const schedule_summary *summary) {
   json_write_int64(json, "remote_transfers", profile->remote.count);
 }
 
-static void write_program(json_writer *json, const schedule_summary *summary) {
+static void write_program(json_writer *json, const schedule_model *model,
+                          const schedule_summary *summary) {
   const schedule_program *program = summary->profile->program;
   json_begin_object(json, NULL);
   json_write_string(json, "name", program->name);
   write_numbers(json, summary);
+  json_write_double(json, "time_with_dispatch_us",
+                    summary->us + model->dispatch_us);
   if (program->slots) {
     json_write_int64(json, "spill_stores", summary->spill_stores);
     json_write_int64(json, "spill_loads", summary->spill_loads);
@@ -126,7 +129,7 @@ void schedule_report_json(const schedule_report *report, base_text *out) {
   json_end(&json);
   json_begin_array(&json, "programs");
   for (int64_t i = 0; i < report->summary_count; i++)
-    write_program(&json, &report->summaries[i]);
+    write_program(&json, report->model, &report->summaries[i]);
   json_end(&json);
   json_begin_array(&json, "notes");
   for (int64_t i = 0; i < report->result_count; i++)

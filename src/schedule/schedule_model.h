@@ -20,7 +20,7 @@
   X(dma_wait_cycles, 6, "from a wait's end to the next bundle")                \
   X(link_bytes_per_cycle, 30, "of one ICI link, one way")                      \
   X(hop_us, 1, "of one ICI link: latency")                                     \
-  X(dispatch_us, 0, "added to each program, outside its cycles")               \
+  X(dispatch_us, 0, "of handing a program to the chip, told apart")            \
   X(mxu01_latency_cycles, 125, "from a matmul to its first result, MXU 0, 1")  \
   X(mxu23_latency_cycles, 131, "the same, MXU 2, 3")                           \
   X(push_cycles, 4, "of the weight port, for 8 rows of f32 or 16 of bf16")     \
