@@ -185,7 +185,6 @@ struct PJRT_Client {
   pthread_t worker;
   int64_t references; /* the caller's, and all that is made of the client */
   bool ended;         /* nothing more is taken */
-  bool idle;          /* the worker has nothing to do */
   sim_task *first, **last;
   sim_settings settings;
   PJRT_TopologyDescription topology;
