@@ -489,6 +489,17 @@ class Output(cli_case.Case):
                            environment={"PFLASH_ISA": "portable"})
         self.assertEqual(json.loads(done.stdout)["isa"], "portable")
 
+    def test_info_devices(self):
+        """What programs can run on: the simulator, and a TPU."""
+        plugin = pathlib.Path(cli_case.program).parent / "libpflash_sim.so"
+        found = json.loads(self.pflash("info", "--json").stdout)
+        self.assertEqual(found["simulator"], str(plugin))
+        self.assertIn(found["tpu"], [False, True])
+        text = self.pflash("info", environment={
+            "PFLASH_SIM_PLUGIN": "/none", "PFLASH_PJRT_PLUGIN": str(plugin)}).stdout
+        self.assertIn("sim      none: PFLASH_SIM_PLUGIN is /none", text)
+        self.assertIn("tpu      there is one\n", text)
+
     def test_info_compiler(self):
         """Where libtpu and the cache are, and what to do without."""
         package = self.folder / "site-packages/libtpu"
@@ -513,7 +524,8 @@ class Output(cli_case.Case):
         done = self.pflash("info", environment=none)
         self.assertEqual(done.returncode, 0)
         self.assertIn("libtpu   none: PFLASH_LIBTPU is /none: must be a plugin "
-                      "that can be read\ncache    none\n", done.stdout)
+                      "that can be read\n", done.stdout)
+        self.assertTrue(done.stdout.endswith("cache    none\n"))
         found = json.loads(self.pflash("info", "--json",
                                        environment=none).stdout)
         self.assertEqual((found["libtpu"], found["cache"]), (None, None))

@@ -61,7 +61,8 @@ static const char *const descriptions[COMMAND_COUNT][3] = {
     [COMMAND_INFO] =
         {"Tells the version, the CPU with its caches and memory, the kernels "
          "and threads that the other commands use unless told otherwise, and "
-         "where the TPU's compiler and the cache of what it made are."},
+         "where the TPU's compiler, the simulator and the cache of what was "
+         "compiled are."},
 };
 
 static const char *const exit_codes[] = {

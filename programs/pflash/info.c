@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "bench/machine.h"
+#include "device/device.h"
 #include "options.h"
 #include "pallas_flash/context.h"
 #include "pjrt/cache.h"
@@ -16,12 +17,15 @@ typedef struct machine_info {
   int64_t l1d_bytes, l2_bytes, l3_bytes; /* of the first CPU; 0: unknown */
 } machine_info;
 
-/* What TPU programs are compiled with. */
+/* What TPU programs are compiled with, and can run on. */
 typedef struct compiler_info {
   base_text plugin;  /* its path; empty: none */
   base_text package; /* the version of the Python package it is of, or empty */
   pfl_error missing; /* why there is none, and what to do */
-  base_text cache;   /* its directory; empty: none */
+  base_text simulator;    /* its path; empty: none */
+  pfl_error no_simulator; /* why there is none */
+  pfl_error tpu;          /* OK, or why there is none */
+  base_text cache;        /* its directory; empty: none */
   pjrt_cache_contents contents;
 } compiler_info;
 
@@ -74,12 +78,16 @@ static pfl_status find_compiler(compiler_info *out_info, pfl_error *error) {
     pjrt_plugin_package_version(base_text_get(&out_info->plugin),
                                 &out_info->package);
   PFL_TRY(base_text_check(&out_info->package, error));
+  if (device_find_simulator(&out_info->simulator, &out_info->no_simulator))
+    base_text_release(&out_info->simulator);
+  out_info->tpu.status = device_find_tpu(&out_info->tpu);
   return pjrt_cache_examine(&out_info->cache, &out_info->contents, error);
 }
 
 static void release_compiler(compiler_info *info) {
   base_text_release(&info->plugin);
   base_text_release(&info->package);
+  base_text_release(&info->simulator);
   base_text_release(&info->cache);
 }
 
@@ -107,6 +115,12 @@ static void print_compiler(const compiler_info *info) {
            info->package.length ? base_text_get(&info->package)
                                 : "of unknown version",
            base_text_get(&info->plugin));
+  if (info->simulator.length)
+    printf("sim      %s\n", base_text_get(&info->simulator));
+  else
+    printf("sim      none: %s\n", info->no_simulator.message);
+  printf("tpu      %s\n",
+         info->tpu.status ? info->tpu.message : "there is one");
   if (!info->cache.length) {
     printf("cache    none\n");
     return;
@@ -143,6 +157,10 @@ static void write_compiler(json_writer *json, const compiler_info *info) {
     json_write_null(json, "libtpu");
     json_write_string(json, "libtpu_missing", info->missing.message);
   }
+  json_write_string(
+      json, "simulator",
+      info->simulator.length ? base_text_get(&info->simulator) : NULL);
+  json_write_bool(json, "tpu", !info->tpu.status);
   if (!info->cache.length) {
     json_write_null(json, "cache");
     return;

@@ -56,6 +56,10 @@ void device_close(device_slice *slice);
 PFL_NODISCARD pfl_status device_find_simulator(base_text *out_path,
                                                pfl_error *error);
 
+/* Whether there is a TPU, as far as its files in /dev tell, or another plugin
+ * in its place. UNAVAILABLE. */
+PFL_NODISCARD pfl_status device_find_tpu(pfl_error *error);
+
 /* A program that is loaded. */
 typedef struct device_program {
   kernels_program kernels;

@@ -46,7 +46,7 @@ pfl_status device_find_simulator(base_text *out_path, pfl_error *error) {
 
 /* libtpu without a TPU asks a metadata server for minutes. Its devices are
  * files; a plugin that the user names may have others. */
-static pfl_status check_tpu(pfl_error *error) {
+pfl_status device_find_tpu(pfl_error *error) {
   const char *named = getenv("PFLASH_PJRT_PLUGIN");
   if ((named && *named) || !access("/dev/accel0", F_OK) ||
       !access("/dev/vfio/0", F_OK))
@@ -64,7 +64,7 @@ static pfl_status find_plugin(const device_options *options,
   }
   if (options->kind == DEVICE_SIM)
     return device_find_simulator(&slice->plugin, error);
-  PFL_TRY(check_tpu(error));
+  PFL_TRY(device_find_tpu(error));
   return pjrt_plugin_find(&slice->plugin, error);
 }
 
