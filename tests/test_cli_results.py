@@ -294,6 +294,41 @@ class Simulated(Checks):
         self.assertEqual(found[0], found[1])
         self.assertEqual(found[0], found[2])
 
+    def test_trace(self):
+        """Cores, DMAs and links of four chips, with the kernel's lines."""
+        tensors = dict(q=self.normal("BF16", 1, 8, 1, 128),
+                       k=self.normal("BF16", 1, 2, 600, 128),
+                       v=self.normal("BF16", 1, 2, 600, 128))
+        self.run_op("decode", tensors, arguments=[
+            *self.ON_SIM, "--chips", 4, "--trace", "t.json"])
+        events = json.loads((self.folder / "t.json").read_text())
+        tracks = {(event["pid"], event["tid"]): event["args"]["name"]
+                  for event in events if event["name"] == "thread_name"}
+        found = {(event["pid"], tracks[event["pid"], event["tid"]])
+                 for event in events if event["ph"] == "X"}
+        self.assertEqual(found, {
+            (chip, track) for chip in range(4)
+            for track in ["core", "DMA", f"link to chip {chip ^ 1}",
+                          f"link to chip {chip ^ 2}"]})
+        places = [event["args"] for event in events
+                  if event["ph"] == "X" and "file" in event["args"]]
+        self.assertTrue(places)
+        for place in places:
+            self.assertRegex(place["file"], r"src/kernels/\w+\.c$")
+            self.assertGreater(place["line"], 0)
+
+    def test_hazard(self):
+        """Named with the op, the line of the kernel and the seed."""
+        self.write(self.qkv("BF16", Hq=2, Hkv=2, Sq=40, Sk=40, D=64))
+        done = self.pflash("run", "--op", "forward", "--device", "sim", "--in",
+                           "in.safetensors", "--out", "out.safetensors",
+                           "--seed", 77, environment={
+                               "PFLASH_SIM_STEP_LIMIT": "50"})
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, r"endless: [\w.]+ at \S*src/kernels/\w+\.c:"
+                         r"\d+, chip 0: .*seed 77")
+        self.assertNotIn("out.safetensors", self.files())
+
     def test_same_way(self):
         """tpu goes the way of sim: here with sim's plugin in libtpu's place."""
         tensors = self.qkv("BF16", Hq=2, Hkv=2, Sq=40, Sk=40, D=64)

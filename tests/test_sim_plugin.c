@@ -441,16 +441,21 @@ static void test_trace(void) {
   pfl_status status =
       json_parse(text, size, &plugin_case_heap, &document, &error);
   CHECK(!status, "%s: %s", error.message, text);
-  int names = 0;
+  int spans[4] = {0};
   for (const json_value *item = status ? NULL : json_first(document.root); item;
        item = item->next) {
     const char *phase = json_string(json_object_get(item, "ph"));
     int64_t chip = -1;
+    double duration = -1;
     json_int64(json_object_get(item, "pid"), &chip);
-    CHECK(phase && chip >= 0 && chip < 4, "an event of chip %d", (int)chip);
-    names += phase && !strcmp(phase, "M");
+    CHECK_NEED(phase && chip >= 0 && chip < 4);
+    if (strcmp(phase, "X")) continue;
+    spans[chip]++;
+    CHECK(json_double(json_object_get(item, "dur"), &duration) &&
+              duration >= 0 && json_string(json_object_get(item, "name")),
+          "a span lasts %g", duration);
   }
-  CHECK(names >= 4, "%d names", names);
+  for (int i = 0; i < 4; i++) CHECK(spans[i] >= 2, "chip %d: %d", i, spans[i]);
   json_release(&document);
   free(text);
   unlink(path);

@@ -56,6 +56,7 @@ pfl_status device_prepare(const device_slice *slice,
       .cache_length = request->decode ? request->decode->Smax : 0};
   PFL_TRY(
       kernels_write(&asked, &slice->allocator, &out_program->kernels, error));
+  out_program->kernels.located = slice->kind == DEVICE_SIM;
   xla_signature_of(&out_program->kernels, &out_program->signature);
   pfl_status status = lower(slice, out_program, error);
   if (status) device_program_release(slice, out_program);

@@ -127,6 +127,8 @@ typedef struct kernels_program {
   kernels_tile tiles[KERNELS_TILES_MAX]; /* of its plan */
   int tile_count;
   char plan[256]; /* in words, for people */
+  bool located;   /* to be written with the lines of source that ops are from:
+                     set by whoever wants a simulator to name them */
 } kernels_program;
 
 /* Plans and writes. INVALID_ARGUMENT: a chip, number of chips, dtype or size

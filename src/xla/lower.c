@@ -84,7 +84,8 @@ static pfl_status lower_kernel(const kernels_program *program, int number,
     room->results[i] = type_of(&kernel->outputs[i]);
     room->memories[1][i] = memory_of(&kernel->outputs[i], &pinned[1]);
   }
-  PFL_TRY(mo_print(kernel->module, NULL, &room->body, error));
+  const mo_print_options options = {.locations = program->located};
+  PFL_TRY(mo_print(kernel->module, &options, &room->body, error));
   *out_call =
       (xla_call){.kernel_name = kernel->name,
                  .body = room->body.bytes,
