@@ -105,18 +105,23 @@ static void test_forward(void) { check_op(KERNELS_FORWARD); }
 
 static void test_backward(void) { check_op(KERNELS_BACKWARD); }
 
-/* The sizes are B, Hq, Hkv, T, Smax, D, Dv. */
-static void check_decode(const char *target, int chips, const compiled *shape) {
+/* The sizes are B, Hq, Hkv, T, Smax, D, Dv; page 0: contiguous. */
+static void check_decode(const char *target, int chips, const compiled *shape,
+                         bool int8, int64_t page) {
   const int64_t *s = shape->sizes;
   pfl_decode decode = {.struct_size = sizeof decode,
                        .batch = s[0],
                        .q_heads = s[1],
                        .kv_heads = s[2],
                        .q_length = s[3],
-                       .cache_length = s[4],
+                       .cache_length = page ? 0 : s[4],
+                       .page_length = page,
+                       .pages_per_sequence = page ? s[4] / page : 0,
+                       .page_count = page ? 2 * s[0] * (s[4] / page) : 0,
                        .head_dim = s[5],
                        .v_head_dim = s[6],
                        .dtype = shape->dtype,
+                       .cache_dtype = int8 ? PFL_DTYPE_I8 : PFL_DTYPE_DEFAULT,
                        .scoring = shape->scoring};
   attention_decode_problem problem;
   pfl_error error = {PFL_STATUS_OK, ""};
@@ -126,7 +131,8 @@ static void check_decode(const char *target, int chips, const compiled *shape) {
                              .decode = &problem,
                              .target = target,
                              .chips = chips,
-                             .lse = true};
+                             .lse = true,
+                             .sinks = chips == 1};
   check_request(&request, s);
 }
 
@@ -142,11 +148,14 @@ static void test_decode(void) {
        {.windowed = 1, .window_left = 100}},
       {{1, 32, 1, 8, 1000, 256}, PFL_DTYPE_BF16, {.softcap = 30}},
       {{2, 3, 1, 2, 1000, 96}, PFL_DTYPE_F32, {0}}};
-  for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
-    for (int chips = 1; chips <= 4; chips += 3)
-      check_decode(targets[i], chips, &common);
+  for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+    check_decode(targets[i], 1, &common, i % 2 == 0, 0);
+    check_decode(targets[i], 4, &common, i % 2, 0);
+  }
   for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
-    check_decode("v5e:2x2", i % 2 ? 4 : 1, &odd[i]);
+    check_decode("v5e:2x2", i % 2 ? 4 : 1, &odd[i], i == 1, 0);
+  check_decode("v5e:2x2", 4, &common, false, 16);
+  check_decode("v5e:2x2", 1, &odd[1], false, 64);
 }
 
 int main(void) {

@@ -17,13 +17,20 @@ typedef struct slice_case {
 
 static int write_tensors(const decode_case *c, device_tensor *out) {
   const attention_decode_problem *p = &c->problem;
+  int64_t tokens = p->paged ? p->page_length : p->Smax;
+  int64_t rows = p->paged ? p->page_count : p->B;
   const device_tensor all[] = {
       {"lengths", PFL_DTYPE_I32, 1, {p->B}, c->lengths},
       {"q", p->dtype, 4, {p->B, p->Hq, p->T, p->D}, c->q},
-      {"k", p->cache_dtype, 4, {p->B, p->Hkv, p->Smax, p->D}, c->k},
-      {"v", p->cache_dtype, 4, {p->B, p->Hkv, p->Smax, p->Dv}, c->v},
-      {"k_scale", PFL_DTYPE_F32, 3, {p->B, p->Hkv, p->Smax}, c->k_scale},
-      {"v_scale", PFL_DTYPE_F32, 3, {p->B, p->Hkv, p->Smax}, c->v_scale},
+      {"k", p->cache_dtype, 4, {rows, p->Hkv, tokens, p->D}, c->k},
+      {"v", p->cache_dtype, 4, {rows, p->Hkv, tokens, p->Dv}, c->v},
+      {"k_scale", PFL_DTYPE_F32, 3, {rows, p->Hkv, tokens}, c->k_scale},
+      {"v_scale", PFL_DTYPE_F32, 3, {rows, p->Hkv, tokens}, c->v_scale},
+      {"block_table",
+       PFL_DTYPE_I32,
+       2,
+       {p->B, p->pages_per_sequence},
+       c->block_table},
       {"sinks", PFL_DTYPE_F32, 1, {p->Hq}, c->sinks},
       {"o", p->dtype, 4, {p->B, p->Hq, p->T, p->Dv}, c->o},
       {"lse", PFL_DTYPE_F32, 3, {p->B, p->Hq, p->T}, c->lse}};
@@ -119,6 +126,15 @@ static pfl_decode draw(const decode_options *options) {
     cost = (double)(d.batch * d.q_heads * d.q_length * d.cache_length) *
            (double)d.head_dim;
   } while (cost > 4e7);
+  if (options->paged) {
+    static const int64_t pages[] = {16, 32, 64, 128, 256};
+    int64_t length = d.cache_length;
+    d.page_length = PICK(pages);
+    d.pages_per_sequence = base_ceil_div(length, d.page_length);
+    d.page_count = 4 * d.batch * base_ceil_div(d.pages_per_sequence, 4) +
+                   check_between(0, 5);
+    d.cache_length = 0;
+  }
   d.scoring = call_draw_scoring(options->call.mask);
   return d;
 }
@@ -129,7 +145,8 @@ static void draw_tiles(slice_case *s) {
   static const int64_t rings[] = {2, 4, 8};
   int n = 0;
   if (check_between(0, 3))
-    s->tiles[n++] = (kernels_tile){"tile", 128 * pack * check_between(1, 4)};
+    s->tiles[n++] = (kernels_tile){
+        "tile", base_max(128 * pack, p->page_length) * check_between(1, 4)};
   if (check_between(0, 1)) s->tiles[n++] = (kernels_tile){"ring", PICK(rings)};
   for (int64_t heads = 4; heads > 1; heads--)
     if (p->Hkv % heads == 0 && check_between(0, 1)) {
@@ -144,8 +161,9 @@ static void test_any(void) {
     decode_options options = decode_random_options(i);
     if (options.call.dtype == PFL_DTYPE_F16)
       options.call.dtype = PFL_DTYPE_BF16;
-    options.paged = false;
     slice_case s = {.chips = check_between(0, 1) ? 4 : 1};
+    options.paged = options.paged && !options.int8;
+    options.chips = s.chips;
     s.call = decode_make(draw(&options), &options);
     draw_tiles(&s);
     run(&s, check_random());

@@ -84,7 +84,9 @@ static mo_value *begin_of(const decode_kernel *k, mo_value *length) {
   if (plan->left >= plan->Smax) return decode_number(k, 0);
   mo_value *first = decode_plus(k, length, -(plan->T + plan->left));
   first = mo_max(k->b, first, decode_number(k, 0));
-  int64_t multiple = plan->scaled ? 128 : plan->granule;
+  int64_t multiple = plan->page     ? plan->page
+                     : plan->scaled ? 128
+                                    : plan->granule;
   mo_value *begin = floor_to(k, decode_local_count(k, first), multiple);
   return mo_min(k->b, begin, decode_number(k, plan->local - multiple));
 }
@@ -140,54 +142,83 @@ void decode_wait_zeros(const decode_kernel *k, mo_value *entries) {
 /* ---- Copies ---------------------------------------------------------------
  */
 
-/* Rows of the cache that tile t of an entry has, and where they begin: what is
- * left of the sequence, in whole granules. The eager first tile is as large as
- * it can be. */
+/* The tokens that tile t of an entry has, and where they begin: what is left of
+ * the sequence, in whole granules. The eager first tile is as large as it can
+ * be. */
 typedef struct extent {
-  mo_value *row, *rows;
+  mo_value *token, *tokens;
 } extent;
 
-static extent extent_of(const decode_kernel *k, mo_value *begin, mo_value *end,
+static extent extent_of(const decode_kernel *k, const decode_entry *entry,
                         mo_value *t, mo_value *number) {
   const decode_plan *plan = k->plan;
   mo_builder *b = k->b;
   int64_t most = base_min(plan->tile, plan->local);
-  mo_value *token = mo_add(b, begin, decode_times(k, t, plan->tile));
-  mo_value *rest = mo_sub(b, end, token);
+  mo_value *token = mo_add(b, entry->begin, decode_times(k, t, plan->tile));
+  mo_value *rest = mo_sub(b, entry->end, token);
   rest = floor_to(k, decode_plus(k, rest, plan->granule - 1), plan->granule);
   rest = mo_min(b, rest, decode_number(k, most));
   rest = mo_max(b, rest, decode_number(k, plan->granule));
   if (plan->eager)
     rest = mo_select(b, mo_eq(b, number, mo_i32(b, 0)), decode_number(k, most),
                      rest);
-  int rows = (int)(plan->granule / plan->pack);
-  return (extent){mo_multiple(b, decode_over(k, token, plan->pack), rows),
-                  mo_multiple(b, decode_over(k, rest, plan->pack), rows)};
+  return (extent){token, rest};
 }
 
-/* The copy of a tile, started or waited for. */
-typedef struct tile_copy {
-  mo_value *from, *to, *arrived;
-} tile_copy;
+static mo_value *slot_of(const decode_kernel *k, mo_value *number) {
+  return mo_and(k->b, number, decode_number(k, k->plan->ring - 1));
+}
 
-static tile_copy copy_of(const decode_kernel *k, bool values,
-                         mo_value *sequence, mo_value *group, extent at,
-                         mo_value *number) {
+/* Tokens as rows of the cache. */
+static mo_value *rows_of(const decode_kernel *k, mo_value *tokens) {
+  const decode_plan *plan = k->plan;
+  return mo_multiple(k->b, decode_over(k, tokens, plan->pack),
+                     (int)(plan->granule / plan->pack));
+}
+
+/* The first rows of a slot, and what says that they are there. */
+static mo_value *place_of(const decode_kernel *k, bool values, mo_value *slot,
+                          mo_value *rows, mo_value **out_arrived) {
   const decode_plan *plan = k->plan;
   mo_builder *b = k->b;
-  mo_value *cache = values ? k->v : k->k, *zero = mo_i32(b, 0);
-  mo_value *ring = values ? k->v_ring : k->k_ring;
-  mo_value *arrived = values ? k->v_arrived : k->k_arrived;
+  mo_value *zero = mo_i32(b, 0);
   int64_t width = values ? plan->v_width : plan->width;
-  mo_value *slot = mo_and(b, number, decode_number(k, plan->ring - 1));
+  *out_arrived =
+      mo_sub_ref(b, values ? k->v_arrived : k->k_arrived, MO_VALUES(slot));
+  return mo_slice_sized(
+      b, values ? k->v_ring : k->k_ring, MO_VALUES(slot, zero, zero, zero),
+      MO_SHAPE(1, plan->heads, MO_DYNAMIC, width), MO_VALUES(rows));
+}
+
+static void copy_tile(const decode_kernel *k, bool values,
+                      const decode_entry *entry, mo_value *group, mo_value *t,
+                      mo_value *number) {
+  const decode_plan *plan = k->plan;
+  mo_builder *b = k->b;
+  mo_value *zero = mo_i32(b, 0), *arrived, *slot = slot_of(k, number);
+  extent at = extent_of(k, entry, t, number);
+  if (plan->page) {
+    decode_copy_pages(k, values, entry, group, at.token, at.tokens, slot);
+    return;
+  }
   mo_value *head = decode_times(k, group, plan->heads);
-  mo_shape shape = MO_SHAPE(1, plan->heads, MO_DYNAMIC, width);
-  return (tile_copy){
-      mo_slice_sized(b, cache, MO_VALUES(sequence, head, at.row, zero), shape,
-                     MO_VALUES(at.rows)),
-      mo_slice_sized(b, ring, MO_VALUES(slot, zero, zero, zero), shape,
-                     MO_VALUES(at.rows)),
-      mo_sub_ref(b, arrived, MO_VALUES(slot))};
+  mo_value *rows = rows_of(k, at.tokens);
+  int64_t width = values ? plan->v_width : plan->width;
+  mo_value *from = mo_slice_sized(
+      b, values ? k->v : k->k,
+      MO_VALUES(entry->sequence, head, rows_of(k, at.token), zero),
+      MO_SHAPE(1, plan->heads, MO_DYNAMIC, width), MO_VALUES(rows));
+  mo_value *to = place_of(k, values, slot, rows, &arrived);
+  mo_copy(b, from, to, arrived);
+}
+
+void decode_await(const decode_kernel *k, bool values,
+                  const decode_entry *entry, mo_value *t, mo_value *number) {
+  mo_value *arrived;
+  extent at = extent_of(k, entry, t, number);
+  mo_value *to =
+      place_of(k, values, slot_of(k, number), rows_of(k, at.tokens), &arrived);
+  mo_wait_received(k->b, to, arrived);
 }
 
 /* ---- Asking for tiles -----------------------------------------------------
@@ -234,9 +265,7 @@ void decode_fetch(const decode_kernel *k, bool values, mo_value *entries) {
   mo_value *number = cursor(k, values, NUMBER);
   decode_entry entry = decode_entry_get(k, index);
   mo_value *group = cursor(k, values, GROUP), *tile = cursor(k, values, TILE);
-  extent at = extent_of(k, entry.begin, entry.end, tile, number);
-  tile_copy copy = copy_of(k, values, entry.sequence, group, at, number);
-  mo_copy(b, copy.from, copy.to, copy.arrived);
+  copy_tile(k, values, &entry, group, tile, number);
   advance(k, values, index, group, tile, entry.tiles);
   cursor_set(k, values, NUMBER, decode_plus(k, number, 1));
   mo_end(b, MO_NONE);
@@ -244,11 +273,9 @@ void decode_fetch(const decode_kernel *k, bool values, mo_value *entries) {
 
 void decode_fetch_eager(const decode_kernel *k) {
   mo_value *zero = mo_i32(k->b, 0);
-  for (int values = 0; k->plan->eager && values < 2; values++) {
-    extent at = extent_of(k, zero, zero, zero, zero);
-    tile_copy copy = copy_of(k, values, zero, zero, at, zero);
-    mo_copy(k->b, copy.from, copy.to, copy.arrived);
-  }
+  const decode_entry first = {.sequence = zero, .begin = zero, .end = zero};
+  for (int values = 0; k->plan->eager && values < 2; values++)
+    copy_tile(k, values, &first, zero, zero, zero);
 }
 
 void decode_fetch_begin(const decode_kernel *k, mo_value *entries) {
@@ -260,14 +287,8 @@ void decode_fetch_begin(const decode_kernel *k, mo_value *entries) {
     advance(k, values, zero, zero, zero, entry_part(k, TILES, zero));
     cursor_set(k, values, NUMBER, one);
   }
-  for (int64_t i = k->plan->eager; i < k->plan->ring - 1; i++)
-    for (int values = 0; values < 2; values++) decode_fetch(k, values, entries);
-}
-
-void decode_await(const decode_kernel *k, bool values,
-                  const decode_entry *entry, mo_value *t, mo_value *number) {
-  mo_value *zero = mo_i32(k->b, 0);
-  extent at = extent_of(k, entry->begin, entry->end, t, number);
-  tile_copy copy = copy_of(k, values, zero, zero, at, number);
-  mo_wait_copy(k->b, copy.from, copy.to, copy.arrived);
+  mo_for(k->b, decode_number(k, k->plan->eager),
+         decode_number(k, k->plan->ring - 1), one, MO_NONE);
+  for (int values = 0; values < 2; values++) decode_fetch(k, values, entries);
+  mo_end(k->b, MO_NONE);
 }

@@ -17,6 +17,7 @@ typedef struct decode_kernel {
   mo_builder *b;
   const decode_plan *plan;
   mo_value *lengths, *q, *k, *v, *sinks; /* inputs */
+  mo_value *table;                       /* [B pages], of a paged cache */
   mo_value *scales[2];                   /* of k and v: [B, Hkv, 1, local] */
   mo_value *out_o, *out_lse;             /* outputs; lse NULL: not wanted */
   mo_value *q_all;                       /* VMEM: all of q */
@@ -28,7 +29,7 @@ typedef struct decode_kernel {
   mo_value *o_slots; /* [2, heads, rows, Dv], of the output's dtype */
   mo_value *lse_all; /* [B Hkv, rows] */
   mo_value *zeros;   /* [Hkv, rows, Dv]: o of an empty sequence */
-  mo_value *lengths_smem, *sinks_smem;
+  mo_value *lengths_smem, *sinks_smem, *table_smem;
   mo_value *entries; /* [5, B] in SMEM, see decode_cache.c */
   mo_value *cursors; /* [2, 4] in SMEM: entry, group, tile, number */
   mo_value *places;  /* [slots] in SMEM: the last jobs' b Hkv + first head */
@@ -37,7 +38,8 @@ typedef struct decode_kernel {
   mo_value *scale_cursor;            /* [2] in SMEM: entry and group */
   mo_value *scale_slots[2]; /* [DECODE_SCALE_SLOTS, heads, 1, tiles tile] */
   mo_value *scales_arrived; /* semaphores, [DECODE_SLOTS] */
-  mo_value *q_arrived, *lengths_arrived, *sinks_arrived, *lse_stored;
+  mo_value *q_arrived, *lengths_arrived, *table_arrived, *sinks_arrived,
+      *lse_stored;
   /* four chips: what is sent along x and y, what comes from there, each
    * [slots, heads, rows, 256 + Dv]: m, l, O side by side */
   mo_value *part[2], *other[2];
@@ -103,6 +105,11 @@ void decode_fetch_begin(const decode_kernel *k, mo_value *entries);
 /* Waits for tile t of an entry, number `number` of all. */
 void decode_await(const decode_kernel *k, bool values,
                   const decode_entry *entry, mo_value *t, mo_value *number);
+
+/* Starts the copies of `tokens` tokens of an entry, from `token` on. */
+void decode_copy_pages(const decode_kernel *k, bool values,
+                       const decode_entry *entry, mo_value *group,
+                       mo_value *token, mo_value *tokens, mo_value *slot);
 
 /* ---- What nobody sees (decode_clear.c) -------------------------------------
  */

@@ -31,9 +31,6 @@ static pfl_status check(const attention_decode_problem *p, int chips,
   if (p->dtype != PFL_DTYPE_BF16 && p->dtype != PFL_DTYPE_F32)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "dtype is f16: the TPU kernel takes bf16 and f32");
-  if (p->paged)
-    PFL_RAISE(error, UNIMPLEMENTED,
-              "there is no TPU decode kernel for paged caches yet");
   if (!p->B || !p->Hkv || !p->T || !p->Smax || !p->Dv)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "nothing to decode: B %lld, Hkv %lld, T %lld, Smax %lld",
@@ -51,27 +48,62 @@ static pfl_status check(const attention_decode_problem *p, int chips,
   return PFL_STATUS_OK;
 }
 
+/* Pages must be whole tiles of memory, and positions must be shifts away. */
+static pfl_status check_pages(const attention_decode_problem *p,
+                              pfl_error *error) {
+  int64_t least = 8 * 4 / size_of(p->cache_dtype);
+  if (!p->paged) return PFL_STATUS_OK;
+  if (p->cache_dtype == PFL_DTYPE_I8)
+    PFL_RAISE(error, UNIMPLEMENTED,
+              "there is no TPU decode kernel for paged int8 caches yet");
+  if (p->page_length < least || p->page_length > 4096 ||
+      power_below(p->page_length) != p->page_length)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "page_length is %lld: the TPU kernel takes powers of two, %lld "
+              "to 4096",
+              (long long)p->page_length, (long long)least);
+  if (p->B * p->pages_per_sequence > 1 << 17)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "block_table has %lld entries: the TPU's scalar memory has room "
+              "for %d",
+              (long long)(p->B * p->pages_per_sequence), 1 << 17);
+  return PFL_STATUS_OK;
+}
+
 /* ---- The plan -------------------------------------------------------------
  */
 
-static void plan_cache(decode_plan *plan) {
+static void plan_cache(const kernels_chip *chip, decode_plan *plan) {
   int64_t size = size_of(plan->cache_dtype);
   plan->scaled = plan->cache_dtype == PFL_DTYPE_I8;
-  plan->integer = plan->scaled && plan->dtype == PFL_DTYPE_BF16;
+  plan->integer =
+      plan->scaled && plan->dtype == PFL_DTYPE_BF16 && chip->mxu_int8;
   plan->q_low = round_up(plan->rows, 16);
   /* scales lie token by token, and stay so */
   bool packs = !plan->scaled && plan->D == plan->Dv && plan->D < 128 &&
                128 % plan->D == 0;
   plan->pack = packs ? 128 / plan->D : 1;
+  while (plan->page && plan->page / plan->pack < 8 * 4 / size) plan->pack /= 2;
   plan->rows_all = plan->pack * plan->rows;
   plan->width = plan->pack * plan->D;
   plan->v_width = plan->pack * plan->Dv;
   /* rows of a tile of memory: 8 words of 32 bits on top of each other */
   plan->granule = plan->pack * 8 * 4 / size;
-  plan->unit = plan->granule;
+  plan->unit = plan->page ? plan->page : plan->granule;
   int64_t shared = plan->unit * plan->chips;
   plan->local = round_up(plan->Smax, shared) / plan->chips;
   if (plan->scaled) plan->local = round_up(plan->local, 128);
+  plan->pages = plan->page ? plan->local / plan->page : 0;
+}
+
+/* Asking for a page takes the scalar unit as long as 6 KiB take to come: small
+ * ones are brought for several heads at once. */
+static int64_t heads_of(const decode_plan *plan) {
+  int64_t heads = 1, most = base_min(plan->Hkv, DECODE_HEADS_MAX);
+  int64_t bytes = plan->page * plan->D * size_of(plan->cache_dtype);
+  while (plan->page && heads < most && heads * bytes < 24 * KIB) heads++;
+  while (plan->Hkv % heads) heads--;
+  return heads;
 }
 
 static void plan_tiles(const kernels_request *request, decode_plan *plan) {
@@ -79,18 +111,21 @@ static void plan_tiles(const kernels_request *request, decode_plan *plan) {
       (plan->width > 128 ? plan->width : 128) * size_of(plan->cache_dtype);
   int64_t lanes = 128 * plan->pack; /* tokens that fill a register's lanes */
   int64_t tile = power_below(256 * KIB / row) * plan->pack;
-  tile = base_min(tile, round_up(plan->local, lanes));
+  plan->heads = kernels_tile_of(request, "heads", heads_of(plan));
+  if (plan->heads > 1)
+    tile = base_max(2 * tile / power_below(plan->heads), lanes);
+  lanes = base_max(lanes, plan->page);
+  tile = base_min(base_max(tile, lanes), round_up(plan->local, lanes));
   plan->tile = kernels_tile_of(request, "tile", tile);
   plan->ring = kernels_tile_of(request, "ring", 4);
-  plan->heads = kernels_tile_of(request, "heads", 1);
 }
 
 static pfl_status check_tiles(const decode_plan *plan, pfl_error *error) {
-  if (plan->tile < 1 || plan->tile % (128 * plan->pack) ||
-      plan->tile > (int64_t)1 << 20)
+  int64_t multiple = base_max(128 * plan->pack, plan->page);
+  if (plan->tile < 1 || plan->tile % multiple || plan->tile > 8192)
     PFL_RAISE(error, INVALID_ARGUMENT,
-              "tile is %lld: must be a multiple of %lld tokens",
-              (long long)plan->tile, (long long)(128 * plan->pack));
+              "tile is %lld: must be a multiple of %lld tokens, at most 8192",
+              (long long)plan->tile, (long long)multiple);
   if (plan->ring < 2 || plan->ring > 64 ||
       power_below(plan->ring) != plan->ring)
     PFL_RAISE(error, INVALID_ARGUMENT,
@@ -144,6 +179,7 @@ pfl_status decode_plan_make(const kernels_request *request,
   const attention_decode_problem *p = request->decode;
   int chips = request->chips ? request->chips : 1;
   PFL_TRY(check(p, chips, error));
+  PFL_TRY(check_pages(p, error));
   decode_plan plan = {.B = p->B,
                       .Hkv = p->Hkv,
                       .G = p->group,
@@ -159,11 +195,13 @@ pfl_status decode_plan_make(const kernels_request *request,
                       .lse = request->lse,
                       .sinks = request->sinks,
                       .rows = p->group * p->T,
+                      .page = p->paged ? p->page_length : 0,
+                      .page_count = base_ceil_div(p->page_count, chips),
                       .chips = chips};
-  plan_cache(&plan);
+  plan_cache(chip, &plan);
   plan_tiles(request, &plan);
   PFL_TRY(check_tiles(&plan, error));
-  plan.eager = plan.B == 1 && plan.left >= ATTENTION_OPEN;
+  plan.eager = plan.B == 1 && plan.left >= ATTENTION_OPEN && !plan.page;
   plan_exchange(&plan);
   plan_memory(&plan);
   int64_t room = chip->vmem_bytes - chip->vmem_bytes / 8;

@@ -21,6 +21,9 @@ typedef struct decode_plan {
   bool integer;           /* Q K^T is of integers: Q in two int8 */
   int64_t q_low;          /* row of the low ones */
   int chips;
+  int64_t page;       /* tokens of a page; 0: the cache is contiguous */
+  int64_t pages;      /* of a sequence, on this chip: columns of its table */
+  int64_t page_count; /* on this chip */
   int64_t unit;       /* tokens that go to a chip in turn, a power of two */
   int64_t local;      /* tokens of a sequence that a chip has room for */
   int64_t granule;    /* tokens that copies are a multiple of */

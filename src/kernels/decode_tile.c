@@ -161,7 +161,9 @@ void decode_weigh(const decode_kernel *k, const decode_job *job, mo_value *t,
     }
     sum = columns_make(b, mo_reduce(b, MO_SUM, sum, 1));
     state->l[h] = mo_add(b, state->l[h], sum);
-    mo_value *p = mo_concatenate(b, ((mo_values){count, parts}), 1);
+    mo_value *p = count == 1
+                      ? parts[0]
+                      : mo_concatenate(b, ((mo_values){count, parts}), 1);
     mo_value *v = load_tile(k, k->v_ring, h, number, plan->v_width);
     v = mo_cast(b, v, kernels_element(plan->dtype));
     state->acc[h] = mo_matmul(b, MO_NN, p, v, state->acc[h]);

@@ -56,8 +56,28 @@ static mo_value *cache(const decode_kernel *k, kernels_kernel *kernel,
   return ref;
 }
 
+static void declare_pages(decode_kernel *k, kernels_kernel *kernel) {
+  const decode_plan *plan = k->plan;
+  const kernels_split pages = {.split = plan->chips > 1, .unit = 1};
+  int64_t rows = plan->page / plan->pack;
+  k->k = input(k, kernel, "k", MO_HBM, plan->cache_dtype,
+               MO_SHAPE(plan->page_count, plan->Hkv, rows, plan->width));
+  kernel->inputs[kernel->input_count - 1].split = pages;
+  k->v = input(k, kernel, "v", MO_HBM, plan->cache_dtype,
+               MO_SHAPE(plan->page_count, plan->Hkv, rows, plan->v_width));
+  kernel->inputs[kernel->input_count - 1].split = pages;
+  k->table = input(k, kernel, "block_table", MO_HBM, PFL_DTYPE_I32,
+                   MO_SHAPE(base_max(2, plan->B * plan->pages)));
+  kernel->inputs[kernel->input_count - 1].split =
+      (kernels_split){.split = plan->chips > 1, .dimension = 1, .unit = 1};
+}
+
 static void declare_cache(decode_kernel *k, kernels_kernel *kernel) {
   const decode_plan *plan = k->plan;
+  if (plan->page) {
+    declare_pages(k, kernel);
+    return;
+  }
   int64_t rows = plan->local / plan->pack;
   k->k = cache(k, kernel, "k", plan->cache_dtype,
                MO_SHAPE(plan->B, plan->Hkv, rows, plan->width));
@@ -152,6 +172,11 @@ static void declare_memory(decode_kernel *k) {
     k->lse_all = mo_scratch(b, MO_VMEM, MO_F32,
                             MO_SHAPE(plan->B * plan->Hkv, plan->rows));
     k->lse_stored = semaphores(k, MO_RANK_0);
+  }
+  if (plan->page) {
+    k->table_smem = mo_scratch(b, MO_SMEM, MO_I32,
+                               MO_SHAPE(base_max(2, plan->B * plan->pages)));
+    k->table_arrived = semaphores(k, MO_RANK_0);
   }
   if (plan->sinks) {
     k->sinks_smem = mo_scratch(b, MO_SMEM, MO_F32,
@@ -373,6 +398,7 @@ static void write_body(decode_kernel *k) {
     k->barrier = mo_barrier_semaphore(b);
   }
   mo_copy(b, k->lengths, k->lengths_smem, k->lengths_arrived);
+  if (k->table) mo_copy(b, k->table, k->table_smem, k->table_arrived);
   decode_fetch_eager(k);
   mo_copy(b, k->q, k->q_all, k->q_arrived);
   if (k->sinks) mo_copy(b, k->sinks, k->sinks_smem, k->sinks_arrived);
@@ -383,6 +409,7 @@ static void write_body(decode_kernel *k) {
   fill(k, k->lse_all, -INFINITY);
   mo_wait_copy(b, k->lengths, k->lengths_smem, k->lengths_arrived);
   mo_value *entries = decode_list_entries(k);
+  if (k->table) mo_wait_copy(b, k->table, k->table_smem, k->table_arrived);
   mo_value *jobs = decode_times(k, entries, k->plan->Hkv / k->plan->heads);
   decode_fetch_scales_begin(k, entries);
   decode_fetch_begin(k, entries);

@@ -9,11 +9,11 @@
 #define MIB ((int64_t)1 << 20)
 
 /* VMEM of a core as jax's tables of TPUs have it; SMEM likewise. */
-const kernels_chip kernels_chips[] = {{"v4", 16 * MIB, 1 * MIB, 128},
-                                      {"v5e", 128 * MIB, 1 * MIB, 128},
-                                      {"v5p", 64 * MIB, 1 * MIB, 128},
-                                      {"v6e", 128 * MIB, 1 * MIB, 256},
-                                      {"tpu7x", 64 * MIB, 1 * MIB, 256}};
+const kernels_chip kernels_chips[] = {{"v4", 16 * MIB, 1 * MIB, 128, false},
+                                      {"v5e", 128 * MIB, 1 * MIB, 128, true},
+                                      {"v5p", 64 * MIB, 1 * MIB, 128, true},
+                                      {"v6e", 128 * MIB, 1 * MIB, 256, true},
+                                      {"tpu7x", 64 * MIB, 1 * MIB, 256, true}};
 const int kernels_chip_count = sizeof kernels_chips / sizeof *kernels_chips;
 
 static pfl_status raise_target(const char *target, pfl_error *error) {

@@ -33,6 +33,7 @@ typedef struct kernels_chip {
   int64_t vmem_bytes; /* of one core */
   int64_t smem_bytes;
   int mxu_size; /* 128: it multiplies by 128 x 128 */
+  bool mxu_int8;
 } kernels_chip;
 
 extern const kernels_chip kernels_chips[];
