@@ -29,6 +29,7 @@ class Golden(cli_case.Case):
                                  ("run-help", "run", "--help"),
                                  ("compile-help", "compile", "--help"),
                                  ("schedule-help", "schedule", "--help"),
+                                 ("tune-help", "tune", "--help"),
                                  ("bench-help", "bench", "--help"),
                                  ("info-help", "info", "--help")]:
             done = self.pflash(*arguments)

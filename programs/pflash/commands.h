@@ -9,6 +9,7 @@
   X(RUN, run, "Attention of the tensors in a file, into a file.")    \
   X(COMPILE, compile, "A TPU program for attention, ahead of time.") \
   X(SCHEDULE, schedule, "What a TPU program will take, cycle by cycle.") \
+  X(TUNE, tune, "The best tiles for a TPU program, found ahead of time.") \
   X(BENCH, bench, "The benchmark: this machine measured.")           \
   X(INFO, info, "This machine, as the kernels see it.")
 

@@ -58,6 +58,7 @@ pfl_status compile_job_do(compile_job *job, const char *listing,
   bool is_text =
       job->options->emit == EMIT_MOSAIC || job->options->emit == EMIT_STABLEHLO;
   base_text options = {0};
+  PFL_TRY(tpu_request_read(job->options, &job->request, error));
   pfl_status status = write_module(job, &options, error);
   if (!status && !is_text) status = compile(job, &options, listing, error);
   base_text_release(&options);

@@ -51,6 +51,13 @@ static const char *const descriptions[COMMAND_COUNT][3] = {
          "Tells the cycles, what they went to, and where.",
          "These are predictions, not measurements. docs/cycle-model.md says "
          "what is modelled and what is not."},
+    [COMMAND_TUNE] =
+        {"Writes and compiles a TPU program with one choice of tile sizes "
+         "after the other, predicts the cycles of each as pflash schedule "
+         "does, and ranks them. A choice that the kernel or the compiler "
+         "refuses is a row that says why.",
+         "What is found goes into a table that pflash compile and the rest "
+         "look into before they plan by their own rules."},
     [COMMAND_BENCH] =
         {"Measures attention on this machine and prints a table: the time of "
          "each workload, its share of what the machine can do, the error "

@@ -236,6 +236,32 @@ static bool read_model(const cli_option *row, const char *text,
   return read_number(equals + 1, &tuning->value);
 }
 
+static bool read_try(const cli_option *row, const char *text,
+                     cli_options *options) {
+  size_t length = strcspn(text, "=");
+  (void)row;
+  if (options->try_count == TILES_MAX || !length || !text[length] ||
+      length >= sizeof(cli_tile){0}.name)
+    return false;
+  options->tries[options->try_count++] = text;
+  for (text += length;;) {
+    int64_t value;
+    if (!read_integer(text + 1, &value, &text) || value < 1) return false;
+    if (!*text) return true;
+    if (*text != ',') return false;
+  }
+}
+
+static bool read_jobs(const cli_option *row, const char *text,
+                      cli_options *options) {
+  int64_t value;
+  const char *end;
+  (void)row;
+  if (!read_integer(text, &value, &end) || *end) return false;
+  options->jobs = (int)value;
+  return value >= 1 && value <= BASE_THREADS_MAX;
+}
+
 static bool read_limit(const cli_option *row, const char *text,
                        cli_options *options) {
   const char *end;
@@ -264,14 +290,16 @@ static bool read_flops(const cli_option *row, const char *text,
 #define RUN (1u << COMMAND_RUN)
 #define COMPILE (1u << COMMAND_COMPILE)
 #define SCHEDULE (1u << COMMAND_SCHEDULE)
+#define TUNE (1u << COMMAND_TUNE)
 #define BENCH (1u << COMMAND_BENCH)
 #define INFO (1u << COMMAND_INFO)
 #define SLOT(field) offsetof(cli_options, field)
 
 /* In the order in which help tells them. */
 const cli_option option_table[] = {
-    {RUN | COMPILE | SCHEDULE, "--op", .choices = op_words, .read = read_choice,
-     .slot = SLOT(op), .required = RUN | COMPILE, .help = "What to compute."},
+    {RUN | COMPILE | SCHEDULE | TUNE, "--op", .choices = op_words, .read = read_choice,
+     .slot = SLOT(op), .required = RUN | COMPILE | TUNE,
+     .help = "What to compute."},
     {RUN, "--device", .choices = device_words, .read = read_choice,
      .slot = SLOT(device),
      .help = "Where to compute it; cpu if not given." ON_LIST(TELL)},
@@ -282,8 +310,8 @@ const cli_option option_table[] = {
      .slot = SLOT(out), .must_be = "a path", .required = RUN,
      .help = "The file to write; it appears, or changes, only when all is "
              "done. It must not be the one that --in names."},
-    {COMPILE | SCHEDULE, "--shape", .argument = "B,Hq,Hkv,Sq,Sk,D[,Dv]",
-     .read = read_shape, .required = COMPILE,
+    {COMPILE | SCHEDULE | TUNE, "--shape", .argument = "B,Hq,Hkv,Sq,Sk,D[,Dv]",
+     .read = read_shape, .required = COMPILE | TUNE,
      .must_be = "B,Hq,Hkv,Sq,Sk,D or B,Hq,Hkv,Sq,Sk,D,Dv, integers >= 0",
      .help = "The sizes, as under pflash run; for decode T stands for Sq and "
              "Smax for Sk."},
@@ -296,48 +324,48 @@ const cli_option option_table[] = {
              "or changes, only when all is done. A directory must be empty or "
              "hold an earlier listing, which goes. - is standard output, for "
              "text."},
-    {COMPILE | SCHEDULE, "--dtype", .choices = dtype_words, .read = read_choice,
+    {COMPILE | SCHEDULE | TUNE, "--dtype", .choices = dtype_words, .read = read_choice,
      .slot = SLOT(dtype), .help = "Of the tensors; bf16 if not given."},
-    {COMPILE | SCHEDULE, "--cache-dtype", .choices = cache_dtype_words,
+    {COMPILE | SCHEDULE | TUNE, "--cache-dtype", .choices = cache_dtype_words,
      .read = read_choice, .slot = SLOT(cache_dtype),
      .help = "Of decode's cache: --dtype's, which is the default, or int8."},
-    {COMPILE | SCHEDULE, "--page", .argument = "N", .read = read_page,
+    {COMPILE | SCHEDULE | TUNE, "--page", .argument = "N", .read = read_page,
      .must_be = "an integer >= 1",
      .help = "Decode with a paged cache, of pages of N tokens, as many as "
              "hold all sequences."},
-    {RUN | COMPILE | SCHEDULE, "--causal", .slot = SLOT(causal),
+    {RUN | COMPILE | SCHEDULE | TUNE, "--causal", .slot = SLOT(causal),
      .help = "A query sees no key after its own position: query i of Sq sees "
              "keys up to i + Sk - Sq. Decode always is causal."},
-    {RUN | COMPILE | SCHEDULE, "--window", .argument = "LEFT,RIGHT", .read = read_window,
+    {RUN | COMPILE | SCHEDULE | TUNE, "--window", .argument = "LEFT,RIGHT", .read = read_window,
      .must_be = "LEFT,RIGHT, two integers >= -1",
      .help = "A query at position p sees keys p - LEFT to p + RIGHT; -1 leaves "
              "a side open."},
-    {RUN | COMPILE | SCHEDULE, "--softcap", .argument = "X", .read = read_softcap,
+    {RUN | COMPILE | SCHEDULE | TUNE, "--softcap", .argument = "X", .read = read_softcap,
      .must_be = "a finite number >= 0 that F32 can hold",
      .help = "A score s becomes X tanh(s / X); 0, the default, leaves it."},
-    {RUN | COMPILE | SCHEDULE, "--scale", .argument = "X", .read = read_scale,
+    {RUN | COMPILE | SCHEDULE | TUNE, "--scale", .argument = "X", .read = read_scale,
      .must_be = "a finite number other than 0 that F32 can hold",
      .help = "What Q K^T is multiplied with; 1 / sqrt(D) if not given."},
-    {COMPILE | SCHEDULE, "--segments", .slot = SLOT(segments),
+    {COMPILE | SCHEDULE | TUNE, "--segments", .slot = SLOT(segments),
      .help = "With segment ids: a query sees only keys of its own."},
-    {COMPILE | SCHEDULE, "--sinks", .slot = SLOT(sinks),
+    {COMPILE | SCHEDULE | TUNE, "--sinks", .slot = SLOT(sinks),
      .help = "With attention sinks, a score of each query head."},
-    {COMPILE | SCHEDULE, "--lse", .slot = SLOT(lse),
+    {COMPILE | SCHEDULE | TUNE, "--lse", .slot = SLOT(lse),
      .help = "The program gives lse as well, as backward needs it."},
-    {COMPILE | SCHEDULE, "--target", .argument = "CHIP:SIZES", .read = read_path,
+    {COMPILE | SCHEDULE | TUNE, "--target", .argument = "CHIP:SIZES", .read = read_path,
      .slot = SLOT(target), .must_be = "a chip and its topology, as v5e:2x2",
      .help = "The chip and the topology to compile for; v5e:2x2 if not "
              "given."},
-    {COMPILE | SCHEDULE, "--chips", .argument = "N", .read = read_chips,
+    {COMPILE | SCHEDULE | TUNE, "--chips", .argument = "N", .read = read_chips,
      .must_be = "an integer, 1 to " DIGITS(CHIPS_MAX),
      .help = "Chips of the target that share the work; 1 if not given."},
-    {COMPILE | SCHEDULE, "--tile", .argument = "NAME=VALUE", .read = read_tile,
+    {COMPILE | SCHEDULE | TUNE, "--tile", .argument = "NAME=VALUE", .read = read_tile,
      .repeats = true,
      .must_be = "NAME=VALUE, an integer >= 1; " DIGITS(TILES_MAX) " at most",
      .help = "A number of the plan, in place of the one that would be chosen; "
              "may be given more than once. The names are those that the "
              "command prints."},
-    {COMPILE | SCHEDULE, "--timeout", .argument = "SECONDS", .read = read_timeout,
+    {COMPILE | SCHEDULE | TUNE, "--timeout", .argument = "SECONDS", .read = read_timeout,
      .must_be = "a number > 0, at most " DIGITS(TIMEOUT_MAX),
      .help = "How long the TPU compiler may take; 300 if not given."},
     {COMPILE, "--verbose", .slot = SLOT(verbose),
@@ -364,20 +392,45 @@ const cli_option option_table[] = {
      .must_be = "a number > 0",
      .help = "Useful FLOPs of the kernel, to tell how well the chip is used; "
              "with --op they are known."},
-    {SCHEDULE, "--lengths", .argument = "N,...", .read = read_path,
+    {SCHEDULE | TUNE, "--lengths", .argument = "N,...", .read = read_path,
      .slot = SLOT(lengths), .must_be = "integers >= 0 with commas between",
      .help = "Decode: tokens that each sequence has in the cache, the last one "
              "for those that follow; Smax if not given."},
-    {SCHEDULE, "--calibration", .argument = "FILE", .read = read_path,
+    {SCHEDULE | TUNE, "--calibration", .argument = "FILE", .read = read_path,
      .slot = SLOT(calibration), .must_be = "a path",
      .help = "A JSON file of numbers that were measured, in place of those of "
              "the model (docs/cycle-model.md)."},
-    {SCHEDULE, "--model", .argument = "NAME=VALUE", .read = read_model,
+    {SCHEDULE | TUNE, "--model", .argument = "NAME=VALUE", .read = read_model,
      .repeats = true,
      .must_be = "NAME=VALUE, a number; " DIGITS(TUNINGS_MAX) " at most",
      .help = "One number of the model, hop_us=1.5 for instance; may be given "
              "more than once. --json prints them all."},
-    {SCHEDULE, "--limit", .argument = "CYCLES", .read = read_limit,
+    {TUNE, "--try", .argument = "NAME=VALUE,...", .read = read_try,
+     .repeats = true,
+     .must_be = "NAME=VALUE,..., integers >= 1; " DIGITS(TILES_MAX) " at most",
+     .help = "Values to try of one number of the plan; may be given more than "
+             "once, and then only those numbers are tried, every value with "
+             "every other. If not given, each number in turn is doubled and "
+             "halved for as long as that helps."},
+    {TUNE, "--jobs", .argument = "N", .read = read_jobs,
+     .must_be = "an integer, " THREADS,
+     .help = "Programs that are compiled at once; one for each CPU that the "
+             "process may run on if not given."},
+    {TUNE, "--out", .argument = "TABLE", .read = read_path, .slot = SLOT(out),
+     .must_be = "a path",
+     .help = "Put the best tiles into this table, in place of the row that it "
+             "has for the same sizes; none, where the plan's own are the "
+             "best. src/kernels/tuned_rows.inc is such a table."},
+    {TUNE, "--journal", .argument = "FILE", .read = read_path,
+     .slot = SLOT(journal_path), .must_be = "a path",
+     .help = "Keep every program's cycles in this file as soon as they are "
+             "known, and compile none again that is in it: an interrupted "
+             "search goes on where it was."},
+    {COMPILE | SCHEDULE, "--tuned", .argument = "TABLE",
+     .read = read_path, .slot = SLOT(tuned), .must_be = "a path",
+     .help = "A table of tiles, written by pflash tune, that is looked into "
+             "before the built-in one."},
+    {SCHEDULE | TUNE, "--limit", .argument = "CYCLES", .read = read_limit,
      .slot = SLOT(limit), .must_be = "an integer >= 1",
      .help = "Give up after so many; a billion if not given."},
     {SCHEDULE, "--trace", .argument = "FILE", .read = read_path,
@@ -467,7 +520,7 @@ const cli_option option_table[] = {
     {BENCH, "--list", .slot = SLOT(list),
      .help = "Print the suites with their rows, and the peers; measure "
              "nothing."},
-    {RUN | COMPILE | SCHEDULE | INFO, "--json", .slot = SLOT(json),
+    {RUN | COMPILE | SCHEDULE | TUNE | INFO, "--json", .slot = SLOT(json),
      .help = "Print one JSON object in place of text."},
     {NONE, "--manual", .choices = manual_words, .read = read_choice,
      .slot = SLOT(manual),
@@ -476,8 +529,9 @@ const cli_option option_table[] = {
     {~0u, "--help", .slot = SLOT(help), .help = "Print this help."},
 };
 const int option_count = sizeof option_table / sizeof *option_table;
-_Static_assert(sizeof option_table / sizeof *option_table <= 64,
-               "options_parse marks what was given in 64 bits");
+enum { OPTIONS_MOST = 128 };
+_Static_assert(sizeof option_table / sizeof *option_table <= OPTIONS_MOST,
+               "options_parse marks what was given");
 
 /* "a, b or c" */
 static void list_choices(const cli_option *row, char *out_text, size_t size) {
@@ -560,12 +614,12 @@ static pfl_status parse_row(const cli_option *row, int count,
   return PFL_STATUS_OK;
 }
 
-static pfl_status check_required(command which, uint64_t given,
+static pfl_status check_required(command which, const bool *given,
                                  pfl_error *error) {
   for (int i = 0; i < option_count; i++) {
     const cli_option *row = &option_table[i];
     char argument[128];
-    if (!(row->required >> which & 1) || given >> i & 1)
+    if (!(row->required >> which & 1) || given[i])
       continue;
     option_argument(row, argument, sizeof argument);
     PFL_RAISE(error, INVALID_ARGUMENT, "%s is missing: must be %s%s", row->name,
@@ -576,15 +630,15 @@ static pfl_status check_required(command which, uint64_t given,
 
 pfl_status options_parse(command which, int count, char *const *arguments,
                          cli_options *out_options, pfl_error *error) {
-  uint64_t given = 0;
+  bool given[OPTIONS_MOST] = {false};
   cli_options options = {.arguments = arguments, .argument_count = count};
   for (int position = 0; position < count;) {
     int i = find_row(which, arguments[position]);
     if (i < 0) return raise_unknown(which, arguments[position], error);
-    if (given >> i & 1 && !option_table[i].repeats)
+    if (given[i] && !option_table[i].repeats)
       PFL_RAISE(error, INVALID_ARGUMENT,
                 "%s is given twice: must be given once", option_table[i].name);
-    given |= (uint64_t)1 << i;
+    given[i] = true;
     PFL_TRY(parse_row(&option_table[i], count, arguments, &position, &options,
                       error));
     if (options.help || options.version) {

@@ -113,6 +113,10 @@ typedef struct cli_options {
   cli_tuning tunings[TUNINGS_MAX];
   int tuning_count;
   int64_t limit; /* cycles */
+  const char *tries[TILES_MAX]; /* "block_q=512,1024" */
+  int try_count;
+  int jobs;
+  const char *tuned;
   const char *suite;
   uint64_t seed;
   const char *trace;

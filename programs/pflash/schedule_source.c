@@ -8,7 +8,6 @@
 
 #include "base/file.h"
 #include "base/folder.h"
-#include "base/memory.h"
 #include "output.h"
 #include "schedule_job.h"
 #include "words.h"
@@ -19,27 +18,6 @@ static const pfl_allocator heap;
  */
 
 #define INPUT_BYTES_MAX (1 << 26)
-
-static pfl_status read_text(const char *path, base_text *out_text,
-                            pfl_error *error) {
-  base_file file;
-  PFL_TRY(base_file_open(path, &file, error));
-  pfl_status status = PFL_STATUS_OK;
-  if (file.size > INPUT_BYTES_MAX)
-    status =
-        base_error_set(error, PFL_STATUS_INVALID_ARGUMENT,
-                       "%.300s is larger than %d bytes", path, INPUT_BYTES_MAX);
-  char *bytes = status ? NULL : base_allocate(&heap, (size_t)file.size + 1);
-  if (!status && !bytes)
-    status = base_error_set(error, PFL_STATUS_RESOURCE_EXHAUSTED,
-                            "no memory for %.300s", path);
-  if (!status) status = base_file_read(&file, bytes, file.size, 0, error);
-  if (!status) base_text_add(out_text, bytes, (size_t)file.size);
-  if (!status) status = base_text_check(out_text, error);
-  base_release(&heap, bytes);
-  base_file_close(&file);
-  return status;
-}
 
 /* Whole numbers, with anything between them that JSON may have there. */
 static pfl_status add_words(const char *text, base_text *out_words,
@@ -78,7 +56,8 @@ static pfl_status add_input(schedule_job *job, const char *option,
   const char *values = strchr(option, '=') + 1;
   base_text *words = begin_input(job), file = {0};
   pfl_status status = PFL_STATUS_OK;
-  if (*values == '@') status = read_text(values + 1, &file, error);
+  if (*values == '@')
+    status = base_file_load(values + 1, INPUT_BYTES_MAX, &file, error);
   if (!status)
     status =
         add_words(*values == '@' ? base_text_get(&file) : values, words, error);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "base/file.h"
 #include "output.h"
 
 /* Lists that are told apart by place alone. */
@@ -120,4 +121,21 @@ pfl_status tpu_request_make(const cli_options *options,
                         .tiles = out_request->tiles,
                         .tile_count = options->tile_count};
   return PFL_STATUS_OK;
+}
+
+#define TABLE_BYTES_MOST ((int64_t)1 << 24)
+
+pfl_status tpu_request_read(const cli_options *options, tpu_request *request,
+                            pfl_error *error) {
+  if (!options->tuned) return PFL_STATUS_OK;
+  PFL_TRY(name_option("--tuned",
+                      base_file_load(options->tuned, TABLE_BYTES_MOST,
+                                     &request->tuned, error),
+                      error));
+  request->kernels.tuned = base_text_get(&request->tuned);
+  return PFL_STATUS_OK;
+}
+
+void tpu_request_release(tpu_request *request) {
+  base_text_release(&request->tuned);
 }

@@ -10,6 +10,7 @@ typedef struct tpu_request {
   attention_problem problem;
   attention_decode_problem decode;
   kernels_tile tiles[TILES_MAX];
+  base_text tuned; /* the table that --tuned names */
   kernels_request kernels;
 } tpu_request;
 
@@ -17,5 +18,10 @@ typedef struct tpu_request {
 PFL_NODISCARD pfl_status tpu_request_make(const cli_options *options,
                                           tpu_request *out_request,
                                           pfl_error *error);
+/* Reads --tuned's table, if there is one. */
+PFL_NODISCARD pfl_status tpu_request_read(const cli_options *options,
+                                          tpu_request *request,
+                                          pfl_error *error);
+void tpu_request_release(tpu_request *request);
 
 #endif

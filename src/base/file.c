@@ -98,6 +98,33 @@ void base_file_close(base_file *file) {
   file->descriptor = -1;
 }
 
+static pfl_status load(const base_file *file, base_text *out_text,
+                       pfl_error *error) {
+  char piece[1 << 14];
+  for (int64_t at = 0; at < file->size && !out_text->failed;) {
+    int64_t size = file->size - at;
+    if (size > (int64_t)sizeof piece) size = sizeof piece;
+    PFL_TRY(base_file_read(file, piece, size, at, error));
+    base_text_add(out_text, piece, (size_t)size);
+    at += size;
+  }
+  return base_text_check(out_text, error);
+}
+
+pfl_status base_file_load(const char *path, int64_t most, base_text *out_text,
+                          pfl_error *error) {
+  base_file file;
+  PFL_TRY(base_file_open(path, &file, error));
+  pfl_status status =
+      file.size > most
+          ? base_error_set(error, PFL_STATUS_INVALID_ARGUMENT,
+                           "%.300s has %lld bytes: must have at most %lld",
+                           path, (long long)file.size, (long long)most)
+          : load(&file, out_text, error);
+  base_file_close(&file);
+  return status;
+}
+
 /* ---- Writing ----------------------------------------------------------- */
 
 /* Where `path` leads; it need not exist. */

@@ -26,6 +26,11 @@ PFL_NODISCARD pfl_status base_file_read(const base_file *file, void *out,
 
 void base_file_close(base_file *file);
 
+/* Adds all of a file to the text. INVALID_ARGUMENT: it has more than `most`
+ * bytes; otherwise as above. */
+PFL_NODISCARD pfl_status base_file_load(const char *path, int64_t most,
+                                        base_text *out_text, pfl_error *error);
+
 /* A file being written: a temporary one in the directory of its path, which
  * commit flushes and renames. A file that was at the path keeps its content
  * until then; a symbolic link stays and what it points to is replaced; what is

@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "kernels/tuned_tiles.h"
 #include "kernels/writers.h"
 
 /* ---- Chips ----------------------------------------------------------------
@@ -95,6 +96,40 @@ static pfl_status check_tiles(const kernels_request *request,
   return PFL_STATUS_OK;
 }
 
+static pfl_status write(const kernels_request *request,
+                        const kernels_chip *chip,
+                        const pfl_allocator *allocator,
+                        kernels_program *out_program, pfl_error *error) {
+  pfl_status status =
+      writers[request->op].write(request, chip, allocator, out_program, error);
+  if (!status) status = check_tiles(request, out_program, error);
+  if (status) kernels_program_release(out_program);
+  return status;
+}
+
+/* With tuned tiles, if there are any. A row that the kernel does not take (it
+ * may have changed since) is as none: *out_done is false then. */
+static pfl_status write_tuned(const kernels_request *request,
+                              const kernels_chip *chip,
+                              const pfl_allocator *allocator,
+                              kernels_program *out_program, bool *out_done,
+                              pfl_error *error) {
+  kernels_tuned tuned;
+  kernels_request with_tiles = *request;
+  int chips = out_program->chips;
+  *out_done = false;
+  if (request->tile_count || request->untuned ||
+      !kernels_tuned_find(request, request->tuned, &tuned))
+    return PFL_STATUS_OK;
+  with_tiles.tiles = tuned.tiles;
+  with_tiles.tile_count = tuned.count;
+  if (check_tile_sizes(&with_tiles, NULL)) return PFL_STATUS_OK;
+  pfl_status status = write(&with_tiles, chip, allocator, out_program, error);
+  *out_done = !status;
+  out_program->chips = chips;
+  return status == PFL_STATUS_INVALID_ARGUMENT ? PFL_STATUS_OK : status;
+}
+
 pfl_status kernels_write(const kernels_request *request,
                          const pfl_allocator *allocator,
                          kernels_program *out_program, pfl_error *error) {
@@ -110,11 +145,10 @@ pfl_status kernels_write(const kernels_request *request,
   if (!writers[request->op].write)
     PFL_RAISE(error, UNIMPLEMENTED, "there is no TPU kernel for %s yet",
               writers[request->op].word);
-  pfl_status status =
-      writers[request->op].write(request, chip, allocator, out_program, error);
-  if (!status) status = check_tiles(request, out_program, error);
-  if (status) kernels_program_release(out_program);
-  return status;
+  bool done;
+  PFL_TRY(write_tuned(request, chip, allocator, out_program, &done, error));
+  if (done) return PFL_STATUS_OK;
+  return write(request, chip, allocator, out_program, error);
 }
 
 void kernels_program_release(kernels_program *program) {

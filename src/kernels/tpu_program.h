@@ -78,6 +78,10 @@ typedef struct kernels_request {
   int chips;                 /* that share the work; 0: 1 */
   const kernels_tile *tiles; /* of the plan, chosen by the caller */
   int tile_count;
+  /* Without tiles: a table of tuned ones (tuned_tiles.h) that goes before the
+   * built-in one; NULL: none. */
+  const char *tuned;
+  bool untuned; /* by the plan's own rules */
 } kernels_request;
 
 /* ---- What is given ---------------------------------------------------------

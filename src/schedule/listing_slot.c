@@ -54,6 +54,7 @@ typedef struct slot {
   int16_t predicate;
   uint32_t predicate_name;
   bool negated;
+  bool never;          /* its predicate is a constant, and false */
   listing_cursor rest; /* the arguments */
 } slot;
 
@@ -104,12 +105,25 @@ static void blank_notes(char *rest) {
   }
 }
 
+/* "(0)": the compiler found out whether the slot ever executes. */
+static void read_constant_predicate(char *rest, slot *s) {
+  static const char *const forms[] = {"(0)", "(!1)", "(1)", "(!0)"};
+  while (*rest == ' ') rest++;
+  for (int i = 0; i < 4; i++) {
+    size_t length = strlen(forms[i]);
+    if (strncmp(rest, forms[i], length)) continue;
+    s->never = i < 2;
+    blank(rest, rest + length + (rest[length] == ','));
+  }
+}
+
 /* "(!%p3_p0)" or "(%p3_p0, %s2_s1)", wherever it stands: in the second the
  * register keeps the value that it has. Blanks it, and a comma after it. */
 static pfl_status read_predicate(listing_builder *builder, char *rest,
                                  slot *s) {
   char *start = strstr(rest, "(%p");
   s->predicate = -1;
+  read_constant_predicate(rest, s);
   if (!start) start = strstr(rest, "(!%p");
   if (!start) return PFL_STATUS_OK;
   listing_cursor cursor = {start + 1};
@@ -558,6 +572,7 @@ pfl_status listing_slot_add(listing_builder *builder, char *text) {
     if (action != VLIW_DMA)
       add_effect(builder, &s, action, s.row ? s.row->latency : 2);
   }
+  if (s.never) return PFL_STATUS_OK;
   bool scalar_result =
       s.destination.number >= 0 && s.destination.number < VLIW_VECTORS;
   if (action < VLIW_NOTHING || (action == VLIW_UNKNOWN && scalar_result))

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 
-#define FILE_BYTES_MAX ((int64_t)1 << 30)
+#define FILE_BYTES_MAX ((int64_t)1 << 30) /* no listing is as long */
 
 static const char listing_end[] = "-final_bundles.txt";
 
@@ -20,29 +20,6 @@ static bool ends_in(const char *text, const char *end) {
 
 /* ---- Files ----------------------------------------------------------------
  */
-
-static pfl_status read_file(const char *path, base_text *out_text,
-                            pfl_error *error) {
-  base_file file;
-  PFL_TRY(base_file_open(path, &file, error));
-  pfl_status status = PFL_STATUS_OK;
-  if (file.size > FILE_BYTES_MAX)
-    status = base_error_set(error, PFL_STATUS_INVALID_ARGUMENT,
-                            "%.300s has %lld bytes: no listing is as long",
-                            path, (long long)file.size);
-  char *bytes =
-      status ? NULL
-             : base_allocate(&out_text->allocator, (size_t)file.size + 1);
-  if (!status && !bytes)
-    status = base_error_set(error, PFL_STATUS_RESOURCE_EXHAUSTED,
-                            "no memory for %.300s", path);
-  if (!status) status = base_file_read(&file, bytes, file.size, 0, error);
-  if (!status) base_text_add(out_text, bytes, (size_t)file.size);
-  if (!status) status = base_text_check(out_text, error);
-  base_release(&out_text->allocator, bytes);
-  base_file_close(&file);
-  return status;
-}
 
 /* Names in a directory, each ended by a NUL, that `keep` wants. */
 static pfl_status list_files(const char *path, bool keep(const char *name),
@@ -92,7 +69,9 @@ static pfl_status read_table(const char *folder, size_t folder_length,
     base_text_add(&path, folder, folder_length);
     base_text_add_string(&path, name);
     pfl_status status = base_text_check(&path, error);
-    if (!status) status = read_file(base_text_get(&path), out_text, error);
+    if (!status)
+      status =
+          base_file_load(base_text_get(&path), FILE_BYTES_MAX, out_text, error);
     base_text_release(&path);
     return status;
   }
@@ -104,7 +83,7 @@ static pfl_status read_texts(const char *path, const pfl_allocator *allocator,
   const char *name = strrchr(path, '/');
   size_t folder = name ? (size_t)(name + 1 - path) : 0;
   name = path + folder;
-  PFL_TRY(read_file(path, &texts[0], error));
+  PFL_TRY(base_file_load(path, FILE_BYTES_MAX, &texts[0], error));
   if (!ends_in(name, listing_end)) return PFL_STATUS_OK;
   base_text names = {.allocator = *allocator}, directory = names;
   base_text_add(&directory, folder ? path : ".", folder ? folder : 1);
@@ -252,7 +231,8 @@ static pfl_status read_map(const char *path, schedule_dump *dump,
     base_text_format(&file, "%s/%s", path, last);
     status = base_text_check(&file, error);
     if (!status)
-      status = read_file(base_text_get(&file), &dump->lists[2], error);
+      status = base_file_load(base_text_get(&file), FILE_BYTES_MAX,
+                              &dump->lists[2], error);
     if (!status && dump->lists[2].bytes)
       read_aliases(dump, dump->lists[2].bytes);
   }

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/memory.h"
 
 #define CALIBRATION_BYTES_MAX (1 << 20)
 #define NUMBER_MAX 1e6 /* more than any of them can be */
@@ -84,34 +83,17 @@ static pfl_status take_all(const json_value *root, const char *path,
   return PFL_STATUS_OK;
 }
 
-static pfl_status read_whole(const base_file *file,
-                             const pfl_allocator *allocator, char **out_text,
-                             pfl_error *error) {
-  if (file->size > CALIBRATION_BYTES_MAX)
-    PFL_RAISE(error, INVALID_ARGUMENT,
-              "%.200s has %lld bytes: a calibration file has at most %d",
-              file->path, (long long)file->size, CALIBRATION_BYTES_MAX);
-  *out_text = base_allocate(allocator, (size_t)file->size + 1);
-  if (!*out_text)
-    PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for %.200s", file->path);
-  pfl_status status = base_file_read(file, *out_text, file->size, 0, error);
-  if (status) base_release(allocator, *out_text);
-  return status;
-}
-
 pfl_status schedule_model_read(const char *path, const pfl_allocator *allocator,
                                schedule_model *model, pfl_error *error) {
-  base_file file;
-  char *text;
+  base_text text = {.allocator = *allocator};
   json_document document;
-  PFL_TRY(base_file_open(path, &file, error));
-  pfl_status status = read_whole(&file, allocator, &text, error);
-  size_t size = (size_t)file.size;
-  base_file_close(&file);
-  if (status) return status;
-  status = name_file(path, json_parse(text, size, allocator, &document, error),
-                     error);
-  base_release(allocator, text);
+  pfl_status status = base_file_load(path, CALIBRATION_BYTES_MAX, &text, error);
+  if (!status)
+    status = name_file(path,
+                       json_parse(base_text_get(&text), text.length, allocator,
+                                  &document, error),
+                       error);
+  base_text_release(&text);
   if (status) return status;
   status = take_all(document.root, path, model, error);
   json_release(&document);
