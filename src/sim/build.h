@@ -122,6 +122,7 @@ __attribute__((format(printf, 3, 4))) pfl_status sim_unknown(sim_build *b,
 /* ---- Who knows the ops --------------------------------------------------- */
 
 sim_bind_fn sim_bind_elementwise; /* op_elements.c */
+sim_bind_fn sim_bind_integers;    /* op_integers.c: of scalars */
 sim_bind_fn sim_bind_constant;
 sim_bind_fn sim_bind_shape;   /* op_shape.c */
 sim_bind_fn sim_bind_reduce;  /* op_reduce.c */
