@@ -140,14 +140,13 @@ def paged():
           Shape((1,), I32))
 
 
-def probe(kernel, *inputs):
-    lower(kernel.__name__,
-          lambda *a: pl.pallas_call(
-              kernel, out_shape=Shape((256, 256), F32))(*a), *inputs)
+def probe_call(kernel):
+    return lambda *a: pl.pallas_call(kernel, out_shape=Shape((256, 256), F32))(
+        *a)
 
 
-def probes():
-    """Ops that the kernels above lack."""
+def probe_kernels():
+    """Kernels for ops that those above lack, and what they read."""
     def mathematics(x, out):
         v = x[...]
         v = (jnp.exp(v) + jnp.exp2(v) + jnp.log(v) + jnp.tanh(v) +
@@ -192,8 +191,13 @@ def probes():
 
     f, b = Shape((256, 256), F32), Shape((256, 256), BF16)
     for kernel in (mathematics, selection, movement, strides, loops):
-        probe(kernel, f)
-    probe(products, b, b)
+        yield kernel, (f,)
+    yield products, (b, b)
+
+
+def probes():
+    for kernel, inputs in probe_kernels():
+        lower(kernel.__name__, probe_call(kernel), *inputs)
     exchange()
 
 

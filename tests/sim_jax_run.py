@@ -180,10 +180,16 @@ def paged():
           reference=kernel.ref_ragged_paged_attention)
 
 
-for group in (flash, splash, paged):
+def probes():
+    for kernel, shapes in lower.probe_kernels():
+        check(kernel.__name__, lower.probe_call(kernel),
+              *(normal(i, x.shape, x.dtype) for i, x in enumerate(shapes)))
+
+
+for group in (probes, flash, splash, paged):
     try:
         group()
     except (ImportError, AttributeError, TypeError) as moved:
         print(f"{group.__name__}: {type(moved).__name__}: {moved}")
 print(f"jax {jax.__version__}: {run} kernels, {failed} failed")
-sys.exit(failed > 0 or run < 8)
+sys.exit(failed > 0 or run < 14)
