@@ -7,6 +7,7 @@
 #ifndef PFL_SIM_CHIP_H
 #define PFL_SIM_CHIP_H
 
+#include "base/threads.h"
 #include "cpu/kernels.h"
 #include "sim/code.h"
 #include "sim/lanes.h"
@@ -104,6 +105,7 @@ struct sim_chip {
   const sim_lanes *lanes;
   const cpu_kernels *kernels;
   const sim_options *options;
+  base_threads *threads; /* for what is large, or NULL: others use them */
   int number, chips;
   sim_state state;
   const sim_inst *pc;

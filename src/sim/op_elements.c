@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 #include "sim/build.h"
-#include "sim/chip.h"
+#include "sim/spread.h"
 #include "sim/taint.h"
 
 enum { STRIP = 512, CHAIN_MAX = 5 };
@@ -52,16 +52,25 @@ static void settle(sim_chip *chip, sim_slot out) {
 
 /* ---- One operand --------------------------------------------------------- */
 
-static const sim_inst *run_chain(sim_chip *chip, const sim_inst *inst) {
-  const chain *x = inst->data;
-  char *out = sim_data(chip, x->out);
-  const char *in = sim_data(chip, x->in);
-  int64_t count = count_of(x->out);
-  if (x->count == 0) memmove(out, in, (size_t)(count * x->out_bytes));
-  if (x->count == 1) x->steps[0](out, in, count);
-  for (int64_t i = 0; x->count > 1 && i < count; i += STRIP) {
+/* What a range of elements is worked out from. */
+typedef struct job {
+  const void *op;
+  char *out;
+  const char *a, *b, *mask;
+  const sim_lanes *lanes;
+} job;
+
+enum { GRAIN = 1 << 16 }; /* elements that are worth another thread */
+
+static void chain_range(const void *argument, int64_t first, int64_t end) {
+  const job *j = argument;
+  const chain *x = j->op;
+  char *out = j->out + first * x->out_bytes;
+  const char *in = j->a + first * x->in_bytes;
+  if (x->count == 1) x->steps[0](out, in, end - first);
+  for (int64_t i = 0; x->count > 1 && i < end - first; i += STRIP) {
     uint32_t strips[2][STRIP];
-    int64_t n = base_min(STRIP, count - i);
+    int64_t n = base_min(STRIP, end - first - i);
     const void *from = in + i * x->in_bytes;
     for (int s = 0; s < x->count; s++) {
       void *to = s == x->count - 1 ? (void *)(out + i * x->out_bytes)
@@ -70,6 +79,16 @@ static const sim_inst *run_chain(sim_chip *chip, const sim_inst *inst) {
       from = to;
     }
   }
+}
+
+static const sim_inst *run_chain(sim_chip *chip, const sim_inst *inst) {
+  const chain *x = inst->data;
+  job j = {.op = x, .out = sim_data(chip, x->out), .a = sim_data(chip, x->in)};
+  int64_t count = count_of(x->out);
+  if (x->count == 0)
+    memmove(j.out, j.a, (size_t)(count * x->out_bytes));
+  else
+    sim_spread(chip, count, GRAIN, chain_range, &j);
   settle(chip, x->out);
   sim_taint_elements(chip, x->out, 1, &x->in);
   return inst + 1;
@@ -81,36 +100,48 @@ static int steps_of(sim_slot a, sim_slot b) {
   return (sim_step(a) ? SIM_STEP_A : 0) | (sim_step(b) ? SIM_STEP_B : 0);
 }
 
-static const sim_inst *run_binary(sim_chip *chip, const sim_inst *inst) {
-  const binary *x = inst->data;
-  x->loop(sim_data(chip, x->out), sim_data(chip, x->a), sim_data(chip, x->b),
-          count_of(x->out), steps_of(x->a, x->b));
-  settle(chip, x->out);
-  sim_taint_elements(chip, x->out, 2, &x->a);
-  return inst + 1;
+/* Where element i of an operand is, which is one for all if it has no step. */
+static const char *place(const char *operand, sim_slot slot, int64_t i,
+                         int bytes) {
+  return operand + (sim_step(slot) ? i * bytes : 0);
 }
 
-static const sim_inst *run_binary_strips(sim_chip *chip, const sim_inst *inst) {
-  const binary *x = inst->data;
+static void binary_range(const void *argument, int64_t first, int64_t end) {
+  const job *j = argument;
+  const binary *x = j->op;
+  x->loop(j->out + first * x->out_bytes, place(j->a, x->a, first, x->in_bytes),
+          place(j->b, x->b, first, x->in_bytes), end - first,
+          steps_of(x->a, x->b));
+}
+
+static void strips_range(const void *argument, int64_t first, int64_t end) {
+  const job *j = argument;
+  const binary *x = j->op;
   uint32_t a[STRIP], b[STRIP], to[STRIP];
-  char *out = sim_data(chip, x->out);
-  const char *in[2] = {sim_data(chip, x->a), sim_data(chip, x->b)};
-  int64_t count = count_of(x->out);
-  int steps = steps_of(x->a, x->b);
-  for (int64_t i = 0; i < count; i += STRIP) {
-    int64_t n = base_min(STRIP, count - i);
-    const char *p = in[0] + (steps & SIM_STEP_A ? i * x->in_bytes : 0);
-    const char *q = in[1] + (steps & SIM_STEP_B ? i * x->in_bytes : 0);
+  for (int64_t i = first; i < end; i += STRIP) {
+    int64_t n = base_min(STRIP, end - i);
+    const void *p = place(j->a, x->a, i, x->in_bytes);
+    const void *q = place(j->b, x->b, i, x->in_bytes);
     if (x->widen) {
-      x->widen(a, p, steps & SIM_STEP_A ? n : 1);
-      x->widen(b, q, steps & SIM_STEP_B ? n : 1);
-      p = (const char *)a;
-      q = (const char *)b;
+      x->widen(a, p, sim_step(x->a) ? n : 1);
+      x->widen(b, q, sim_step(x->b) ? n : 1);
+      p = a;
+      q = b;
     }
-    char *o = out + i * x->out_bytes;
-    x->loop(x->narrow ? (void *)to : o, p, q, n, steps);
+    char *o = j->out + i * x->out_bytes;
+    x->loop(x->narrow ? (void *)to : o, p, q, n, steps_of(x->a, x->b));
     if (x->narrow) x->narrow(o, to, n);
   }
+}
+
+static const sim_inst *run_binary(sim_chip *chip, const sim_inst *inst) {
+  const binary *x = inst->data;
+  job j = {.op = x,
+           .out = sim_data(chip, x->out),
+           .a = sim_data(chip, x->a),
+           .b = sim_data(chip, x->b)};
+  sim_spread(chip, count_of(x->out), GRAIN,
+             x->widen || x->narrow ? strips_range : binary_range, &j);
   settle(chip, x->out);
   sim_taint_elements(chip, x->out, 2, &x->a);
   return inst + 1;
@@ -143,21 +174,36 @@ static void taint_selection(sim_chip *chip, const selection *x) {
   sim_set_taint(chip, x->out, a ? a : b);
 }
 
+static void selection_range(const void *argument, int64_t first, int64_t end) {
+  const job *j = argument;
+  const selection *x = j->op;
+  void *out = j->out + first * x->bytes;
+  const uint8_t *mask = (const uint8_t *)j->mask + first;
+  const void *a = place(j->a, x->a, first, x->bytes);
+  const void *b = place(j->b, x->b, first, x->bytes);
+  int steps = steps_of(x->a, x->b);
+  if (x->bytes == 4)
+    j->lanes->select4(out, mask, a, b, end - first, steps);
+  else if (x->bytes == 2)
+    j->lanes->select2(out, mask, a, b, end - first, steps);
+  else
+    j->lanes->select1(out, mask, a, b, end - first, steps);
+}
+
 static const sim_inst *run_selection(sim_chip *chip, const sim_inst *inst) {
   const selection *x = inst->data;
-  void *out = sim_data(chip, x->out);
-  const void *a = sim_data(chip, x->a), *b = sim_data(chip, x->b);
-  const uint8_t *mask = sim_data(chip, x->mask);
-  int steps = steps_of(x->a, x->b);
+  job j = {.op = x,
+           .out = sim_data(chip, x->out),
+           .a = sim_data(chip, x->a),
+           .b = sim_data(chip, x->b),
+           .mask = sim_data(chip, x->mask),
+           .lanes = chip->lanes};
   taint_selection(chip, x);
-  if (x->out.kind != SIM_VECTOR)
-    chip->scalars[x->out.index].i = ((const sim_scalar *)(mask[0] ? a : b))->i;
-  else if (x->bytes == 4)
-    chip->lanes->select4(out, mask, a, b, x->out.count, steps);
-  else if (x->bytes == 2)
-    chip->lanes->select2(out, mask, a, b, x->out.count, steps);
+  if (x->out.kind == SIM_VECTOR)
+    sim_spread(chip, x->out.count, GRAIN, selection_range, &j);
   else
-    chip->lanes->select1(out, mask, a, b, x->out.count, steps);
+    chip->scalars[x->out.index].i =
+        ((const sim_scalar *)(const void *)(j.mask[0] ? j.a : j.b))->i;
   return inst + 1;
 }
 
@@ -385,7 +431,7 @@ static pfl_status bind_binary(sim_build *b, const mo_op *op) {
   x.out_bytes = sim_element_bytes(x.out.element);
   if (x.out.kind == SIM_VECTOR)
     sim_cost(b, SIM_UNIT_VECTOR, (double)x.out.count, VALU);
-  sim_emit(b, op, x.widen || x.narrow ? run_binary_strips : run_binary, &x);
+  sim_emit(b, op, run_binary, &x);
   return PFL_STATUS_OK;
 }
 

@@ -8,7 +8,7 @@
 
 #include "base/memory.h"
 #include "sim/build.h"
-#include "sim/chip.h"
+#include "sim/spread.h"
 #include "sim/taint.h"
 
 enum {
@@ -31,17 +31,46 @@ typedef struct product {
   side lhs, rhs;
   int64_t batches, m, n, k;
   bool integer, keep;
-  int64_t a_at, b_at, panels_at, c_at; /* in the scratch, in floats */
+  int64_t a_at, b_at, panels_at; /* in the scratch, in floats */
 } product;
 
 /* ---- Running ------------------------------------------------------------- */
+
+/* Rows p .. p + depth - 1 of b, for one of the batch. */
+typedef struct job {
+  const product *op;
+  const cpu_kernels *kernels;
+  const float *a, *b;
+  float *panels;
+  char *out;
+  int64_t p, depth;
+} job;
+
+typedef struct widening {
+  const side *op;
+  const char *from;
+  float *to;
+  int bytes;
+} widening;
+
+static void widen_range(const void *argument, int64_t first, int64_t end) {
+  const widening *x = argument;
+  const void *from = x->from + first * x->bytes;
+  float *to = x->to + first;
+  for (int i = 0; i < 2 && x->op->widen[i]; i++) {
+    x->op->widen[i](to, from, end - first);
+    from = to;
+  }
+}
 
 /* The operand as f32: where it is, or in scratch. */
 static const float *widened(sim_chip *chip, const side *x, float *scratch) {
   const void *from = sim_data(chip, x->slot);
   int64_t count = x->slot.count;
-  for (int i = 0; i < 2 && x->widen[i]; i++) {
-    x->widen[i](scratch, from, count);
+  if (x->widen[0]) {
+    widening w = {x, from, scratch,
+                  sim_element_bytes((mo_element)x->slot.element)};
+    sim_spread(chip, count, 1 << 16, widen_range, &w);
     from = scratch;
   }
   if (!x->copy) return from;
@@ -50,23 +79,27 @@ static const float *widened(sim_chip *chip, const side *x, float *scratch) {
   return to;
 }
 
-/* Columns j .. j + 15 of rows p .. p + rows - 1 of the right operand. */
-static void pack_panel(const cpu_kernels *kernels, const product *x,
-                       const float *b, int64_t j, int64_t p, int64_t rows,
-                       float *panel) {
-  int64_t columns = base_min(PANEL, x->n - j);
-  const float *from = b + p * x->rhs.step + j * x->rhs.keep;
-  if (columns < PANEL) memset(panel, 0, (size_t)(rows * PANEL) * 4);
+/* Panel `number`: its 16 columns. */
+static void pack_panel(const job *j, int64_t number) {
+  const product *x = j->op;
+  int64_t columns = base_min(PANEL, x->n - number * PANEL);
+  float *panel = j->panels + number * PANEL * j->depth;
+  const float *from = j->b + j->p * x->rhs.step + number * PANEL * x->rhs.keep;
+  if (columns < PANEL) memset(panel, 0, (size_t)(j->depth * PANEL) * 4);
   if (x->rhs.step == 1)
-    kernels->transpose((cpu_word *)panel, PANEL, (const cpu_word *)from,
-                       x->rhs.keep, columns, rows);
+    j->kernels->transpose((cpu_word *)panel, PANEL, (const cpu_word *)from,
+                          x->rhs.keep, columns, j->depth);
   else if (x->rhs.keep == 1 && columns == PANEL)
-    for (int64_t i = 0; i < rows; i++)
+    for (int64_t i = 0; i < j->depth; i++)
       memcpy(panel + i * PANEL, from + i * x->rhs.step, PANEL * 4);
   else
-    for (int64_t i = 0; i < rows; i++)
+    for (int64_t i = 0; i < j->depth; i++)
       for (int64_t c = 0; c < columns; c++)
         panel[i * PANEL + c] = from[i * x->rhs.step + c * x->rhs.keep];
+}
+
+static void pack_range(const void *argument, int64_t first, int64_t end) {
+  for (int64_t i = first; i < end; i++) pack_panel(argument, i);
 }
 
 /* Adds a block's product, which stands in c with rows of PANEL, to out. */
@@ -84,32 +117,37 @@ static void add_block(const product *x, void *out, const float *c, int64_t rows,
     }
 }
 
-/* out += a[m][k] b[k][n], for rows p .. p + depth - 1 of b. */
-static void run_depth(const cpu_kernels *kernels, const product *x,
-                      const float *a, const float *panels, float *c, char *out,
-                      int64_t p, int64_t depth) {
-  bool fresh = !x->keep && p == 0;
-  for (int64_t i = 0; i < x->m; i += M_BLOCK)
-    for (int64_t j = 0; j < x->n; j += PANEL) {
-      int64_t rows = base_min(M_BLOCK, x->m - i);
-      int64_t columns = base_min(PANEL, x->n - j);
-      bool direct = columns == PANEL && !x->integer;
-      void *to = out + (i * x->n + j) * 4;
-      kernels->product_f32(
-          &(cpu_product){.m = rows,
-                         .n = PANEL,
-                         .k = depth,
-                         .a = a + i * x->lhs.keep + p * x->lhs.step,
-                         .a_row = x->lhs.keep,
-                         .a_step = x->lhs.step,
-                         .b = panels + j * depth,
-                         .b_row = PANEL,
-                         .c = direct ? to : c,
-                         .c_row = direct ? x->n : PANEL,
-                         .alpha = 1,
-                         .keep = direct && !fresh});
-      if (!direct) add_block(x, to, c, rows, columns);
-    }
+/* Rows i .. i + rows - 1 of out, at column `column`, against its panel. */
+static void multiply(const job *j, int64_t i, int64_t rows, int64_t column) {
+  const product *x = j->op;
+  float c[M_BLOCK * PANEL];
+  int64_t columns = base_min(PANEL, x->n - column);
+  bool direct = columns == PANEL && !x->integer;
+  bool fresh = !x->keep && j->p == 0;
+  void *to = j->out + (i * x->n + column) * 4;
+  j->kernels->product_f32(
+      &(cpu_product){.m = rows,
+                     .n = PANEL,
+                     .k = j->depth,
+                     .a = j->a + i * x->lhs.keep + j->p * x->lhs.step,
+                     .a_row = x->lhs.keep,
+                     .a_step = x->lhs.step,
+                     .b = j->panels + column * j->depth,
+                     .b_row = PANEL,
+                     .c = direct ? to : c,
+                     .c_row = direct ? x->n : PANEL,
+                     .alpha = 1,
+                     .keep = direct && !fresh});
+  if (!direct) add_block(x, to, c, rows, columns);
+}
+
+/* Of the blocks of M_BLOCK rows. */
+static void multiply_range(const void *argument, int64_t first, int64_t end) {
+  const job *j = argument;
+  for (int64_t i = first * M_BLOCK; i < end * M_BLOCK && i < j->op->m;
+       i += M_BLOCK)
+    for (int64_t column = 0; column < j->op->n; column += PANEL)
+      multiply(j, i, base_min(M_BLOCK, j->op->m - i), column);
 }
 
 static void taint_product(sim_chip *chip, const product *x);
@@ -119,23 +157,25 @@ static const sim_inst *run_product(sim_chip *chip, const sim_inst *inst) {
   float *scratch = chip->product;
   const float *a = widened(chip, &x->lhs, scratch + x->a_at);
   const float *b = widened(chip, &x->rhs, scratch + x->b_at);
-  float *panels = scratch + x->panels_at, *c = scratch + x->c_at;
   char *out = sim_data(chip, x->out);
   const void *acc = sim_data(chip, x->acc);
   sim_copy all = {1, {x->out.count}, {1}, {sim_step(x->acc)}};
   /* blocks that are not written whole are added to */
   if (x->keep || x->integer || x->n % PANEL)
     if (acc != out) sim_copy_run(&all, out, acc, 4);
-  for (int64_t e = 0; e < x->batches; e++) {
-    const float *ae = a + e * x->lhs.batch, *be = b + e * x->rhs.batch;
+  for (int64_t e = 0; e < x->batches; e++)
     for (int64_t p = 0; p < x->k; p += K_BLOCK) {
-      int64_t depth = base_min(K_BLOCK, x->k - p);
-      for (int64_t j = 0; j < x->n; j += PANEL)
-        pack_panel(chip->kernels, x, be, j, p, depth, panels + j * depth);
-      run_depth(chip->kernels, x, ae, panels, c, out + e * x->m * x->n * 4, p,
-                depth);
+      job j = {.op = x,
+               .kernels = chip->kernels,
+               .a = a + e * x->lhs.batch,
+               .b = b + e * x->rhs.batch,
+               .panels = scratch + x->panels_at,
+               .out = out + e * x->m * x->n * 4,
+               .p = p,
+               .depth = base_min(K_BLOCK, x->k - p)};
+      sim_spread(chip, base_ceil_div(x->n, PANEL), 8, pack_range, &j);
+      sim_spread(chip, base_ceil_div(x->m, M_BLOCK), 1, multiply_range, &j);
     }
-  }
   chip->statistics.matmul_flops += 2 * x->batches * x->m * x->n * x->k;
   taint_product(chip, x);
   return inst + 1;
@@ -275,8 +315,6 @@ static void set_scratch(sim_build *b, product *x) {
   at += base_round_up(x->rhs.slot.count, PANEL) * (x->rhs.copy ? 2 : 1);
   x->panels_at = at;
   at += base_round_up(x->n, PANEL) * base_min(K_BLOCK, x->k);
-  x->c_at = at;
-  at += M_BLOCK * PANEL;
   int64_t bytes = base_round_up(at, PANEL) * 4;
   b->program->product_bytes = base_max(b->program->product_bytes, bytes);
 }

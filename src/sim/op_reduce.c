@@ -1,8 +1,9 @@
 /* Reductions over dimensions of a vector. */
 #include <string.h>
 
+#include "base/memory.h"
 #include "sim/build.h"
-#include "sim/chip.h"
+#include "sim/spread.h"
 #include "sim/taint.h"
 
 /* One dimension, or several side by side: out[outer][inner] is all of
@@ -32,25 +33,42 @@ static void taint_reduction(sim_chip *chip, const reduction *x) {
       to[i / x->size * x->inner + j] |= from[i * x->inner + j];
 }
 
+typedef struct job {
+  const reduction *op;
+  char *out;
+  const char *in;
+} job;
+
+/* Of the outer elements. */
+static void reduce_range(const void *argument, int64_t first, int64_t end) {
+  const job *j = argument;
+  const reduction *x = j->op;
+  int64_t row = x->size * x->inner * 4;
+  char *out = j->out + first * x->inner * 4;
+  const char *in = j->in + first * row;
+  if (x->inner == 1 && x->rows_f32)
+    x->rows_f32((float *)out, (const float *)in, end - first, x->size);
+  else if (x->inner == 1)
+    x->rows_i32((int32_t *)out, (const int32_t *)in, end - first, x->size);
+  for (int64_t o = 0; x->inner > 1 && o < end - first; o++) {
+    char *to = out + o * x->inner * 4;
+    const char *from = in + o * row;
+    memcpy(to, from, (size_t)x->inner * 4);
+    for (int64_t i = 1; i < x->size; i++)
+      x->loop(to, to, from + i * x->inner * 4, x->inner,
+              SIM_STEP_A | SIM_STEP_B);
+  }
+}
+
 static const sim_inst *run_reduction(sim_chip *chip, const sim_inst *inst) {
   const reduction *x = inst->data;
   char *out = sim_data(chip, x->out);
-  const char *in = sim_data(chip, x->in);
-  int both = SIM_STEP_A | SIM_STEP_B;
-  if (x->inner == 1 && x->rows_f32)
-    x->rows_f32((float *)out, (const float *)in, x->outer, x->size);
-  else if (x->inner == 1)
-    x->rows_i32((int32_t *)out, (const int32_t *)in, x->outer, x->size);
-  for (int64_t o = 0; x->inner > 1 && o < x->outer; o++) {
-    char *to = out + o * x->inner * 4;
-    const char *from = in + o * x->size * x->inner * 4;
-    memcpy(to, from, (size_t)x->inner * 4);
-    for (int64_t i = 1; i < x->size; i++)
-      x->loop(to, to, from + i * x->inner * 4, x->inner, both);
-  }
+  job j = {x, out, sim_data(chip, x->in)};
+  int64_t grain = base_ceil_div(1 << 16, x->size * x->inner);
+  sim_spread(chip, x->outer, grain, reduce_range, &j);
   if (x->acc.kind)
     x->loop(out, sim_data(chip, x->acc), out, x->outer * x->inner,
-            sim_step(x->acc) ? both : SIM_STEP_B);
+            (sim_step(x->acc) ? SIM_STEP_A : 0) | SIM_STEP_B);
   if (x->out.kind == SIM_SCALAR && x->rows_i32)
     chip->scalars[x->out.index].i = *(int32_t *)out;
   taint_reduction(chip, x);

@@ -3,7 +3,7 @@
 
 #include "base/memory.h"
 #include "sim/build.h"
-#include "sim/chip.h"
+#include "sim/spread.h"
 #include "sim/taint.h"
 
 /* A box of `in` into a box of `out`. */
@@ -37,12 +37,28 @@ static void taint_move(sim_chip *chip, const move *x) {
   chip->taints[x->out.index] = taint ? taint : before;
 }
 
+typedef struct job {
+  const move *op;
+  char *to;
+  const char *from;
+} job;
+
+/* Of the outermost dimension, if there are two. */
+static void move_range(const void *argument, int64_t first, int64_t end) {
+  const job *j = argument;
+  sim_copy copy = j->op->copy;
+  if (copy.rank > 1) copy.sizes[0] = end - first;
+  sim_copy_run(&copy, j->to + first * copy.to[0] * j->op->bytes,
+               j->from + first * copy.from[0] * j->op->bytes, j->op->bytes);
+}
+
 static const sim_inst *run_move(sim_chip *chip, const sim_inst *inst) {
   const move *x = inst->data;
-  char *to = sim_data(chip, x->out);
-  const char *from = sim_data(chip, x->in);
-  sim_copy_run(&x->copy, to + x->to * x->bytes, from + x->from * x->bytes,
-               x->bytes);
+  job j = {x, (char *)sim_data(chip, x->out) + x->to * x->bytes,
+           (const char *)sim_data(chip, x->in) + x->from * x->bytes};
+  int64_t rows = x->copy.rank > 1 ? x->copy.sizes[0] : 1;
+  int64_t grain = base_ceil_div((1 << 16) * rows, x->out.count);
+  sim_spread(chip, rows, base_max(grain, 1), move_range, &j);
   taint_move(chip, x);
   return inst + 1;
 }

@@ -43,11 +43,11 @@ pfl_status sim_slice_create(const sim_options *options,
   memset(slice, 0, sizeof *slice);
   slice->allocator = *allocator;
   slice->kernels = cpu_kernels_for(cpu_isa_best());
-  int threads = options->threads ? options->threads : base_cpu_count();
-  int chips = options->chips ? options->chips : SIM_CHIPS_MAX;
+  int64_t threads = options->threads ? options->threads : base_cpu_count();
   sim_slice_set(slice, options);
   pfl_status status = base_threads_create(
-      allocator, (int32_t)base_min(threads, chips), &slice->threads, error);
+      allocator, (int32_t)base_min(threads, BASE_THREADS_MAX), &slice->threads,
+      error);
   if (status)
     base_release(allocator, slice);
   else
@@ -80,6 +80,7 @@ static pfl_status set_up(sim_slice *slice, const sim_program *program,
                    .lanes = sim_lanes_best(),
                    .kernels = &slice->kernels,
                    .options = &slice->options,
+                   .threads = run->chips == 1 ? slice->threads : NULL,
                    .number = i,
                    .chips = run->chips,
                    .random = slice->options.seed * 0x9e3779b97f4a7c15u +

@@ -171,7 +171,8 @@ typedef void sim_trace_fn(void *user, const sim_span *span);
 /* All zero is the default. */
 typedef struct sim_options {
   int chips;   /* of the slice, 1 .. 4; 0: 4 */
-  int threads; /* of the host; 0: every CPU, at most one a chip and helpers */
+  int threads; /* of the host; 0: every CPU. Chips share them, one chip alone
+                  has all */
   bool hostile;
   uint64_t seed;
   int64_t step_limit;  /* ops a chip may execute in a run; 0: 2^40 */
