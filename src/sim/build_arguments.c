@@ -85,7 +85,7 @@ pfl_status sim_add_memory(sim_build *b, const mo_type *type, const char *name,
     plan->at = p->block_bytes;
     p->block_bytes += base_round_up(plan->bytes, BASE_ALIGNMENT);
     plan->written_at = p->written_words;
-    p->written_words += base_ceil_div(plan->bytes, 64);
+    p->written_words += 2 * base_ceil_div(plan->bytes, 64);
   }
   if (p->block_bytes > BYTES_MAX || p->semaphore_count > SEMAPHORES_MAX)
     PFL_RAISE(b->error, RESOURCE_EXHAUSTED,
@@ -149,9 +149,9 @@ static pfl_status add_tensor(sim_build *b, const argument *x,
   snprintf(plan->name, sizeof plan->name, "%s", x->name);
   for (int i = 0; i < t->rank; i++) plan->shape[i] = t->shape[i];
   plan->bytes = count * plan->element_bytes;
-  if (x->result) {
+  if (x->result) { /* written, and stored to */
     plan->written_at = p->written_words;
-    p->written_words += base_ceil_div(plan->bytes, 64);
+    p->written_words += 2 * base_ceil_div(plan->bytes, 64);
   }
   *out_memory = p->memory_count - 1;
   if (!x->result) b->operand_memories[x->number] = *out_memory;

@@ -31,9 +31,9 @@ static pfl_status depart(sim_carrier *carrier, sim_dma *dma, bool stage,
     sim_copy copy = sim_view_copy(&dma->from, true);
     sim_copy_run(&copy, dma->staged, dma->from.memory->bytes + dma->from.offset,
                  sim_view_unit(&dma->from));
-    uint8_t *tainted = (uint8_t *)dma->staged + dma->bytes;
-    memset(tainted, 0, (size_t)count);
-    if (!sim_view_written(&dma->from)) sim_view_read_taint(&dma->from, tainted);
+    uint8_t *marks = (uint8_t *)dma->staged + dma->bytes;
+    memset(marks, SIM_WRITTEN, (size_t)count);
+    if (!sim_view_written(&dma->from)) sim_view_read_marks(&dma->from, marks);
   }
   dma->departed = true;
   carrier->chips[dma->from_chip].semaphores[dma->sent].value += dma->bytes;
@@ -45,8 +45,8 @@ static void arrive(sim_carrier *carrier, sim_dma *dma) {
     sim_copy copy = sim_view_copy(&dma->to, false);
     sim_copy_run(&copy, dma->to.memory->bytes + dma->to.offset, dma->staged,
                  sim_view_unit(&dma->to));
-    sim_view_write_taint(&dma->to, (uint8_t *)dma->staged + dma->bytes);
-    if (dma->to.memory->unwritten)
+    sim_view_write_marks(&dma->to, (uint8_t *)dma->staged + dma->bytes);
+    if (dma->from.memory->taint)
       dma->to.memory->taint = dma->from.memory->taint;
     base_release(carrier->allocator, dma->staged);
     dma->staged = NULL;

@@ -62,6 +62,8 @@ static void take_memories(sim_chip *chip, const sim_run *run) {
     else
       memory->bytes = block + plan->at;
     if (plan->written_at >= 0) memory->written = written + plan->written_at;
+    if (memory->written)
+      memory->stored = memory->written + base_ceil_div(plan->bytes, 64);
     if (plan->remote && chip->chips > 1)
       memory->history = take(chip, 1, sizeof *memory->history);
     sim_memory_forget(chip, memory);
@@ -200,12 +202,13 @@ void sim_chip_finish(sim_chip *chip) {
   sim_chip_transfer(chip, true);
   for (int i = 0; i < p->memory_count; i++) {
     const sim_memory *memory = &chip->memories[i];
-    if (memory->plan->origin != SIM_FROM_RESULT || !memory->unwritten) continue;
-    chip->statistics.unwritten_bytes += memory->unwritten;
-    if (memory->taint)
+    int64_t tainted = sim_memory_tainted(memory);
+    if (memory->plan->origin == SIM_FROM_RESULT)
+      chip->statistics.unwritten_bytes += memory->unwritten - tainted;
+    if (tainted)
       sim_hazard_add(chip, SIM_HAZARD_UNWRITTEN, (int32_t)memory->taint - 1,
-                     "%s has %lld bytes that come of what this read where "
-                     "nothing was written, or that were never written",
-                     memory->plan->name, (long long)memory->unwritten);
+                     "%lld bytes of %s come of what this read where nothing "
+                     "was written",
+                     (long long)tainted, memory->plan->name);
   }
 }

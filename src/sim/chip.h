@@ -37,6 +37,7 @@ struct sim_memory {
   const sim_memory_plan *plan;
   uint8_t *bytes;
   uint64_t *written; /* a bit a byte; NULL: all is */
+  uint64_t *stored;  /* likewise, tainted or not */
   int64_t unwritten; /* bytes */
   uint32_t taint;    /* the site + 1 that last stored what was not written */
   int number;        /* among the chip's */

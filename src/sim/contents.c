@@ -47,6 +47,7 @@ void sim_memory_forget(sim_chip *chip, sim_memory *memory) {
   if (!memory->written) return;
   int64_t bytes = memory->plan->bytes;
   memset(memory->written, 0, (size_t)base_ceil_div(bytes, 64) * 8);
+  memset(memory->stored, 0, (size_t)base_ceil_div(bytes, 64) * 8);
   memory->unwritten = bytes;
   memory->taint = 0;
   /* NaN as a float, -1 as an integer */
@@ -54,6 +55,14 @@ void sim_memory_forget(sim_chip *chip, sim_memory *memory) {
 }
 
 void sim_memory_know(sim_memory *memory) { memory->unwritten = 0; }
+
+int64_t sim_memory_tainted(const sim_memory *memory) {
+  int64_t count = 0;
+  if (!memory->unwritten) return 0;
+  for (int64_t w = 0; w < base_ceil_div(memory->plan->bytes, 64); w++)
+    count += count_bits(memory->stored[w] & ~memory->written[w]);
+  return count;
+}
 
 sim_view sim_memory_view(sim_memory *memory) {
   const sim_memory_plan *plan = memory->plan;
@@ -73,21 +82,24 @@ bool sim_view_written(const sim_view *view) {
 }
 
 /* A memory that is all written keeps no bits: `unwritten` says so. */
-static void put(sim_memory *memory, int64_t first, int64_t end, bool value) {
+static void put(sim_memory *memory, int64_t first, int64_t end, sim_mark mark) {
   if (!memory->written) return;
   if (!memory->unwritten) {
-    if (value) return;
+    if (mark == SIM_WRITTEN) return;
     sim_bits_put(memory->written, 0, memory->plan->bytes, true);
+    sim_bits_put(memory->stored, 0, memory->plan->bytes, true);
   }
-  int64_t changed = sim_bits_put(memory->written, first, end, value);
-  memory->unwritten += value ? -changed : changed;
+  sim_bits_put(memory->stored, first, end, mark != SIM_NEVER);
+  int64_t changed =
+      sim_bits_put(memory->written, first, end, mark == SIM_WRITTEN);
+  memory->unwritten += mark == SIM_WRITTEN ? -changed : changed;
 }
 
-void sim_view_mark(const sim_view *view, bool written) {
-  if (written && !view->memory->unwritten) return;
+void sim_view_mark(const sim_view *view, sim_mark mark) {
+  if (mark == SIM_WRITTEN && !view->memory->unwritten) return;
   sim_runs runs;
   for (sim_runs_begin(&runs, view); runs.more; sim_runs_next(&runs))
-    put(view->memory, runs.offset, runs.offset + runs.length, written);
+    put(view->memory, runs.offset, runs.offset + runs.length, mark);
 }
 
 /* ---- Element by element ---------------------------------------------------
@@ -121,49 +133,53 @@ static void walk_next(walk *w, const sim_view *view) {
   }
 }
 
-/* Whether all parts of the element at `offset` are written. */
-static bool element_written(const sim_view *view, int64_t offset, int unit) {
-  bool all = true;
+/* Of the element at `offset`: of its parts, the least that is known. */
+static sim_mark mark_of(const sim_view *view, int64_t offset, int unit) {
+  const sim_memory *memory = view->memory;
+  sim_mark mark = SIM_WRITTEN;
   for (int p = 0; p < view->pack; p++) {
-    int64_t at = offset + p * view->pack_stride;
-    all = all && sim_bits_all(view->memory->written, at, at + unit);
+    int64_t at = offset + p * view->pack_stride, end = at + unit;
+    if (sim_bits_all(memory->written, at, end)) continue;
+    bool stored = sim_bits_all(memory->stored, at, end);
+    if (!stored) return SIM_NEVER;
+    mark = SIM_TAINTED;
   }
-  return all;
+  return mark;
 }
 
-void sim_view_read_taint(const sim_view *view, uint8_t *tainted) {
+void sim_view_read_marks(const sim_view *view, uint8_t *marks) {
   int unit = sim_view_unit(view);
   for (walk w = walk_begin(view); w.rows; walk_next(&w, view)) {
     bool dense = view->pack == 1 && w.step == unit;
     if (dense && sim_bits_all(view->memory->written, w.offset,
                               w.offset + w.length * unit))
-      memset(tainted, 0, (size_t)w.length);
+      memset(marks, SIM_WRITTEN, (size_t)w.length);
     else
       for (int64_t i = 0; i < w.length; i++)
-        tainted[i] = !element_written(view, w.offset + i * w.step, unit);
-    tainted += w.length;
+        marks[i] = (uint8_t)mark_of(view, w.offset + i * w.step, unit);
+    marks += w.length;
   }
 }
 
-void sim_view_write_taint(const sim_view *view, const uint8_t *tainted) {
+void sim_view_write_marks(const sim_view *view, const uint8_t *marks) {
   int unit = sim_view_unit(view);
   for (walk w = walk_begin(view); w.rows; walk_next(&w, view)) {
     bool dense = view->pack == 1 && w.step == unit;
     for (int64_t i = 0, end; i < w.length; i = end) {
       end = i + 1;
-      while (dense && end < w.length && tainted[end] == tainted[i]) end++;
+      while (dense && end < w.length && marks[end] == marks[i]) end++;
       for (int p = 0; p < view->pack; p++) {
         int64_t at = w.offset + i * w.step + p * view->pack_stride;
-        put(view->memory, at, at + (end - i) * unit, !tainted[i]);
+        put(view->memory, at, at + (end - i) * unit, (sim_mark)marks[i]);
       }
     }
-    tainted += w.length;
+    marks += w.length;
   }
 }
 
 static void transfer_marks(const sim_view *to, const sim_view *from) {
   if (sim_view_written(from)) {
-    sim_view_mark(to, true);
+    sim_view_mark(to, SIM_WRITTEN);
     return;
   }
   int unit = sim_view_unit(from);
@@ -173,16 +189,16 @@ static void transfer_marks(const sim_view *to, const sim_view *from) {
     int64_t bytes = w.length * unit;
     if (dense &&
         sim_bits_all(from->memory->written, w.offset, w.offset + bytes)) {
-      put(to->memory, v.offset, v.offset + bytes, true);
+      put(to->memory, v.offset, v.offset + bytes, SIM_WRITTEN);
       continue;
     }
     for (int64_t i = 0; i < w.length; i++) {
       int64_t at = v.offset + i * v.step;
       put(to->memory, at, at + unit,
-          element_written(from, w.offset + i * w.step, unit));
+          mark_of(from, w.offset + i * w.step, unit));
     }
   }
-  to->memory->taint = from->memory->taint;
+  if (from->memory->taint) to->memory->taint = from->memory->taint;
 }
 
 void sim_view_transfer(const sim_view *to, const sim_view *from) {

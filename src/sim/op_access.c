@@ -58,7 +58,7 @@ static const sim_inst *run_load(sim_chip *chip, const sim_inst *inst) {
   if (sim_view_written(&box)) {
     sim_set_taint(chip, x->value, 0);
   } else {
-    sim_view_read_taint(&box, chip->shadows[x->value.index]);
+    sim_view_read_marks(&box, chip->shadows[x->value.index]);
     sim_set_taint(
         chip, x->value,
         box.memory->taint ? box.memory->taint : (uint32_t)inst->site + 1);
@@ -100,30 +100,31 @@ static const char *stored(sim_chip *chip, const access *x,
   return there;
 }
 
-/* What is then known of the bytes. The value's taint, in part or masked, is
- * put together with what was there in the value's own shadow. */
+/* What is then known of the bytes: the value's taint, put together with what
+ * was there before where a mask or a sum leaves some of it. */
 static void mark_stored(sim_chip *chip, const access *x, const sim_view *box) {
   uint32_t taint = sim_taint(chip, x->value);
   bool partly = x->add || x->mask.kind;
   if (!taint && (!partly || sim_view_written(box))) {
-    sim_view_mark(box, true);
+    sim_view_mark(box, SIM_WRITTEN);
     return;
   }
-  uint8_t *shadow = chip->product;
+  uint8_t *marks = chip->product;
   int64_t count = x->value.count;
-  if (taint)
-    memcpy(shadow, chip->shadows[x->value.index], (size_t)count);
-  else
-    memset(shadow, 0, (size_t)count);
+  const uint8_t *tainted = chip->shadows[x->value.index];
+  for (int64_t i = 0; i < count; i++)
+    marks[i] = taint && tainted[i] ? SIM_TAINTED : SIM_WRITTEN;
   if (partly && box->memory->unwritten) {
     const uint8_t *mask = x->mask.kind ? sim_data(chip, x->mask) : NULL;
-    uint8_t *before = shadow + count;
-    sim_view_read_taint(box, before);
+    uint8_t *before = marks + count;
+    sim_view_read_marks(box, before);
     for (int64_t i = 0; i < count; i++)
-      shadow[i] =
-          mask && !mask[i] ? before[i] : shadow[i] | (x->add ? before[i] : 0);
+      if (mask && !mask[i])
+        marks[i] = before[i];
+      else if (x->add && before[i])
+        marks[i] = SIM_TAINTED;
   }
-  sim_view_write_taint(box, shadow);
+  sim_view_write_marks(box, marks);
   if (taint) box->memory->taint = taint;
 }
 
@@ -178,7 +179,7 @@ static const sim_inst *run_set(sim_chip *chip, const sim_inst *inst) {
   sim_access(chip, inst, &box, true);
   const sim_scalar *s = &chip->scalars[x->value.index];
   memcpy(box.memory->bytes + box.offset, s->bytes, (size_t)x->bytes);
-  sim_view_mark(&box, s->taint == 0);
+  sim_view_mark(&box, s->taint ? SIM_TAINTED : SIM_WRITTEN);
   if (s->taint) box.memory->taint = s->taint;
   return inst + 1;
 }
