@@ -244,8 +244,25 @@ static void sums_tensors(sim_case *c) {
   sim_case_result(c, MO_F32, MO_SHAPE(8, 128));
 }
 
+/* y = x + x, 16 of 40 rows at a time: what is beyond the edge is worked on, and
+ * goes nowhere. */
+static void build_edge(mo_builder *b) {
+  mo_kernel(b, "edge", &(mo_grid){1, {3}, {true}});
+  mo_value *x = mo_window(b, MO_F32, MO_SHAPE(16, 128), MO_MAP(0, -1));
+  mo_value *y = mo_window(b, MO_F32, MO_SHAPE(16, 128), MO_MAP(0, -1));
+  mo_value *v = mo_load_all(b, x);
+  mo_store_all(b, mo_add(b, v, v), y);
+  mo_kernel_end(b);
+}
+
+static void edge_tensors(sim_case *c) {
+  sim_case_operand(c, MO_F32, MO_SHAPE(40, 128));
+  sim_case_result(c, MO_F32, MO_SHAPE(40, 128));
+}
+
 static void test_sums(void) {
   wrong = NONE;
+  expect(build_edge, 1, edge_tensors, -1);
   expect(build_sums, 1, sums_tensors, -1);
   wrong = OFF_THE_END;
   expect(build_sums, 1, sums_tensors, SIM_HAZARD_BOUNDS);

@@ -202,9 +202,9 @@ void sim_chip_finish(sim_chip *chip) {
   sim_chip_transfer(chip, true);
   for (int i = 0; i < p->memory_count; i++) {
     const sim_memory *memory = &chip->memories[i];
+    if (memory->plan->origin != SIM_FROM_RESULT) continue;
     int64_t tainted = sim_memory_tainted(memory);
-    if (memory->plan->origin == SIM_FROM_RESULT)
-      chip->statistics.unwritten_bytes += memory->unwritten - tainted;
+    chip->statistics.unwritten_bytes += memory->unwritten - tainted;
     if (tainted)
       sim_hazard_add(chip, SIM_HAZARD_UNWRITTEN, (int32_t)memory->taint - 1,
                      "%lld bytes of %s come of what this read where nothing "
