@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 #include "sim/build.h"
-#include "sim/spread.h"
+#include "sim/share.h"
 #include "sim/taint.h"
 
 enum { STRIP = 512, CHAIN_MAX = 5 };
@@ -88,7 +88,7 @@ static const sim_inst *run_chain(sim_chip *chip, const sim_inst *inst) {
   if (x->count == 0)
     memmove(j.out, j.a, (size_t)(count * x->out_bytes));
   else
-    sim_spread(chip, count, GRAIN, chain_range, &j);
+    sim_share(chip, count, GRAIN, chain_range, &j);
   settle(chip, x->out);
   sim_taint_elements(chip, x->out, 1, &x->in);
   return inst + 1;
@@ -140,8 +140,8 @@ static const sim_inst *run_binary(sim_chip *chip, const sim_inst *inst) {
            .out = sim_data(chip, x->out),
            .a = sim_data(chip, x->a),
            .b = sim_data(chip, x->b)};
-  sim_spread(chip, count_of(x->out), GRAIN,
-             x->widen || x->narrow ? strips_range : binary_range, &j);
+  sim_share(chip, count_of(x->out), GRAIN,
+            x->widen || x->narrow ? strips_range : binary_range, &j);
   settle(chip, x->out);
   sim_taint_elements(chip, x->out, 2, &x->a);
   return inst + 1;
@@ -200,7 +200,7 @@ static const sim_inst *run_selection(sim_chip *chip, const sim_inst *inst) {
            .lanes = chip->lanes};
   taint_selection(chip, x);
   if (x->out.kind == SIM_VECTOR)
-    sim_spread(chip, x->out.count, GRAIN, selection_range, &j);
+    sim_share(chip, x->out.count, GRAIN, selection_range, &j);
   else
     chip->scalars[x->out.index].i =
         ((const sim_scalar *)(const void *)(j.mask[0] ? j.a : j.b))->i;

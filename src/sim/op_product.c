@@ -8,7 +8,7 @@
 
 #include "base/memory.h"
 #include "sim/build.h"
-#include "sim/spread.h"
+#include "sim/share.h"
 #include "sim/taint.h"
 
 enum {
@@ -70,7 +70,7 @@ static const float *widened(sim_chip *chip, const side *x, float *scratch) {
   if (x->widen[0]) {
     widening w = {x, from, scratch,
                   sim_element_bytes((mo_element)x->slot.element)};
-    sim_spread(chip, count, 1 << 16, widen_range, &w);
+    sim_share(chip, count, 1 << 16, widen_range, &w);
     from = scratch;
   }
   if (!x->copy) return from;
@@ -173,8 +173,8 @@ static const sim_inst *run_product(sim_chip *chip, const sim_inst *inst) {
                .out = out + e * x->m * x->n * 4,
                .p = p,
                .depth = base_min(K_BLOCK, x->k - p)};
-      sim_spread(chip, base_ceil_div(x->n, PANEL), 8, pack_range, &j);
-      sim_spread(chip, base_ceil_div(x->m, M_BLOCK), 1, multiply_range, &j);
+      sim_share(chip, base_ceil_div(x->n, PANEL), 8, pack_range, &j);
+      sim_share(chip, base_ceil_div(x->m, M_BLOCK), 1, multiply_range, &j);
     }
   chip->statistics.matmul_flops += 2 * x->batches * x->m * x->n * x->k;
   taint_product(chip, x);

@@ -3,7 +3,7 @@
 
 #include "base/memory.h"
 #include "sim/build.h"
-#include "sim/spread.h"
+#include "sim/share.h"
 #include "sim/taint.h"
 
 /* One dimension, or several side by side: out[outer][inner] is all of
@@ -65,7 +65,7 @@ static const sim_inst *run_reduction(sim_chip *chip, const sim_inst *inst) {
   char *out = sim_data(chip, x->out);
   job j = {x, out, sim_data(chip, x->in)};
   int64_t grain = base_ceil_div(1 << 16, x->size * x->inner);
-  sim_spread(chip, x->outer, grain, reduce_range, &j);
+  sim_share(chip, x->outer, grain, reduce_range, &j);
   if (x->acc.kind)
     x->loop(out, sim_data(chip, x->acc), out, x->outer * x->inner,
             (sim_step(x->acc) ? SIM_STEP_A : 0) | SIM_STEP_B);

@@ -3,7 +3,7 @@
 
 #include "base/memory.h"
 #include "sim/build.h"
-#include "sim/spread.h"
+#include "sim/share.h"
 #include "sim/taint.h"
 
 /* A box of `in` into a box of `out`. */
@@ -58,7 +58,7 @@ static const sim_inst *run_move(sim_chip *chip, const sim_inst *inst) {
            (const char *)sim_data(chip, x->in) + x->from * x->bytes};
   int64_t rows = x->copy.rank > 1 ? x->copy.sizes[0] : 1;
   int64_t grain = base_ceil_div((1 << 16) * rows, x->out.count);
-  sim_spread(chip, rows, base_max(grain, 1), move_range, &j);
+  sim_share(chip, rows, base_max(grain, 1), move_range, &j);
   taint_move(chip, x);
   return inst + 1;
 }
