@@ -1,6 +1,7 @@
 /* The builder: mistakes, constants, scalars and elementwise ops. */
 #include "mosaic/builder.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,6 +38,26 @@ static bool failed(mo_builder *b) {
   if (!b->error.status && b->module->arena.failed)
     b->error.status = PFL_STATUS_RESOURCE_EXHAUSTED;
   return b->error.status != PFL_STATUS_OK;
+}
+
+void mo_hold(mo_builder *b, mo_value *x) {
+  if (b->held_count < MO_HELD_MAX)
+    b->held[b->held_count] = x;
+  else
+    mo_fail(b, "more than %d values held", MO_HELD_MAX);
+  b->held_count++;
+}
+
+mo_value *mo_held(mo_builder *b) {
+  assert(b->held_count > 0);
+  b->held_count--;
+  return b->held_count < MO_HELD_MAX ? b->held[b->held_count] : NULL;
+}
+
+void mo_hold_again(mo_builder *b) {
+  mo_value *x = mo_held(b);
+  mo_hold(b, x);
+  mo_hold(b, x);
 }
 
 pfl_status mo_finish(mo_builder *b, mo_module **out_module, pfl_error *error) {
@@ -230,8 +251,9 @@ static bool same_types(mo_builder *b, mo_op_id id, const mo_value *x,
   return !b->error.status;
 }
 
-mo_value *mo_either_(mo_builder *b, mo_op_id for_float, mo_op_id for_int,
-                     mo_value *x, mo_value *y) {
+mo_value *mo_either_(mo_builder *b, mo_op_id for_float, mo_op_id for_int) {
+  mo_value *y = mo_held(b);
+  mo_value *x = mo_held(b);
   bool integers = x && mo_element_family(x->type->element) == MO_FAMILY_INTEGER;
   mo_op_id id = integers ? for_int : for_float;
   if (!same_types(b, id, x, y)) return NULL;
@@ -259,8 +281,9 @@ static const mo_type *with_element(mo_builder *b, const mo_type *type,
   return mo_type_scalar(b->module, element);
 }
 
-mo_value *mo_compare_(mo_builder *b, mo_predicate predicate, mo_value *x,
-                      mo_value *y) {
+mo_value *mo_compare_(mo_builder *b, mo_predicate predicate) {
+  mo_value *y = mo_held(b);
+  mo_value *x = mo_held(b);
   static const int for_float[] = {1, 13, 4, 5, 2, 3};
   bool integers = x && mo_element_family(x->type->element) == MO_FAMILY_INTEGER;
   mo_op_id id = integers ? MO_ARITH_CMPI : MO_ARITH_CMPF;
@@ -272,8 +295,10 @@ mo_value *mo_compare_(mo_builder *b, mo_predicate predicate, mo_value *x,
   return result_of(op);
 }
 
-mo_value *mo_select_(mo_builder *b, mo_value *condition, mo_value *x,
-                     mo_value *y) {
+mo_value *mo_select_(mo_builder *b) {
+  mo_value *y = mo_held(b);
+  mo_value *x = mo_held(b);
+  mo_value *condition = mo_held(b);
   if (!same_types(b, MO_ARITH_SELECT, x, y)) return NULL;
   return build(b, MO_ARITH_SELECT, MO_VALUES(condition, x, y), x->type);
 }

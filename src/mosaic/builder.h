@@ -24,7 +24,12 @@
 
 #include "mosaic/ir.h"
 
-enum { MO_CARRIED_MAX = 63, MO_GRID_MAX = 8, MO_ARGUMENTS_MAX = 64 };
+enum {
+  MO_CARRIED_MAX = 63,
+  MO_GRID_MAX = 8,
+  MO_ARGUMENTS_MAX = 64,
+  MO_HELD_MAX = 64 /* of calls within calls, at once */
+};
 
 typedef struct mo_shape {
   int rank;
@@ -104,6 +109,8 @@ struct mo_builder {
   int prefetches, operands, scratches;
   mo_window_plan plans[MO_ARGUMENTS_MAX];
   mo_value *nothing[MO_CARRIED_MAX + 1]; /* NULLs to give */
+  mo_value *held[MO_HELD_MAX];           /* see mo_hold */
+  int held_count;
 };
 
 /* ---- Beginning and end --------------------------------------------------- */
@@ -127,6 +134,15 @@ static inline mo_builder *mo_at(mo_builder *b, const char *file, int line) {
 /* Every name below that is defined as a macro puts the kernel's file and line
  * on the ops it makes. */
 #define MO_HERE(b) mo_at((b), __FILE__, __LINE__)
+
+/* C leaves open in which order a call's arguments are evaluated, and a kernel's
+ * ops must not depend on the compiler that built it. So what has several values
+ * as operands is a macro that holds them, one after the other, for the function
+ * that then takes them, the last one first. Functions of the kernels' own want
+ * the same care: at most one argument that makes ops. */
+void mo_hold(mo_builder *b, mo_value *x);
+void mo_hold_again(mo_builder *b);
+mo_value *mo_held(mo_builder *b);
 
 /* ---- Kernels (builder_kernel.c) ------------------------------------------
  * Arguments in this order: prefetched scalars, operands and windows, scratch.
@@ -169,10 +185,10 @@ mo_value *mo_scratch_(mo_builder *b, mo_space space, mo_element element,
  *
  *   mo_if(b, condition);  ...  mo_else(b, MO_VALUES(x));  ...
  *   mo_value **out = mo_end(b, MO_VALUES(y)); */
-mo_value **mo_for_(mo_builder *b, mo_value *lower, mo_value *upper,
-                   mo_value *step, mo_values init);
-#define mo_for(b, lower, upper, step, init) \
-  mo_for_(MO_HERE(b), lower, upper, step, init)
+mo_value **mo_for_(mo_builder *b, mo_values init);
+#define mo_for(b, lower, upper, step, init)                \
+  (mo_hold(b, lower), mo_hold(b, upper), mo_hold(b, step), \
+   mo_for_(MO_HERE(b), init))
 void mo_if_(mo_builder *b, mo_value *condition);
 #define mo_if(b, condition) mo_if_(MO_HERE(b), condition)
 void mo_else_(mo_builder *b, mo_values yields);
@@ -181,8 +197,9 @@ void mo_else_(mo_builder *b, mo_values yields);
  * the body gets, then mo_end. */
 mo_value **mo_while_(mo_builder *b, mo_values init);
 #define mo_while(b, init) mo_while_(MO_HERE(b), init)
-mo_value **mo_do_(mo_builder *b, mo_value *condition, mo_values passed);
-#define mo_do(b, condition, passed) mo_do_(MO_HERE(b), condition, passed)
+mo_value **mo_do_(mo_builder *b, mo_values passed);
+#define mo_do(b, condition, passed) \
+  (mo_hold(b, condition), mo_do_(MO_HERE(b), passed))
 /* A scope for mo_alloc and mo_semaphores; ended by mo_end. */
 void mo_scope_(mo_builder *b);
 #define mo_scope(b) mo_scope_(MO_HERE(b))
@@ -226,10 +243,10 @@ mo_value *mo_build_(mo_builder *b, mo_op_id id, mo_values operands,
   mo_build_(MO_HERE(b), id, operands, result, attr_count, attrs)
 
 /* The op for floats or the one for integers, as x has it. */
-mo_value *mo_either_(mo_builder *b, mo_op_id for_float, mo_op_id for_int,
-                     mo_value *x, mo_value *y);
+mo_value *mo_either_(mo_builder *b, mo_op_id for_float, mo_op_id for_int);
 #define MO_EITHER(b, f, i, x, y) \
-  mo_either_(MO_HERE(b), MO_ARITH_##f, MO_ARITH_##i, x, y)
+  (mo_hold(b, x), mo_hold(b, y), \
+   mo_either_(MO_HERE(b), MO_ARITH_##f, MO_ARITH_##i))
 #define mo_add(b, x, y) MO_EITHER(b, ADDF, ADDI, x, y)
 #define mo_sub(b, x, y) MO_EITHER(b, SUBF, SUBI, x, y)
 #define mo_mul(b, x, y) MO_EITHER(b, MULF, MULI, x, y)
@@ -266,17 +283,18 @@ typedef enum mo_predicate {
   MO_GT,
   MO_GE
 } mo_predicate;
-mo_value *mo_compare_(mo_builder *b, mo_predicate predicate, mo_value *x,
-                      mo_value *y);
-#define mo_eq(b, x, y) mo_compare_(MO_HERE(b), MO_EQ, x, y)
-#define mo_ne(b, x, y) mo_compare_(MO_HERE(b), MO_NE, x, y)
-#define mo_lt(b, x, y) mo_compare_(MO_HERE(b), MO_LT, x, y)
-#define mo_le(b, x, y) mo_compare_(MO_HERE(b), MO_LE, x, y)
-#define mo_gt(b, x, y) mo_compare_(MO_HERE(b), MO_GT, x, y)
-#define mo_ge(b, x, y) mo_compare_(MO_HERE(b), MO_GE, x, y)
-mo_value *mo_select_(mo_builder *b, mo_value *condition, mo_value *x,
-                     mo_value *y);
-#define mo_select(b, condition, x, y) mo_select_(MO_HERE(b), condition, x, y)
+mo_value *mo_compare_(mo_builder *b, mo_predicate predicate);
+#define MO_COMPARE(b, predicate, x, y) \
+  (mo_hold(b, x), mo_hold(b, y), mo_compare_(MO_HERE(b), MO_##predicate))
+#define mo_eq(b, x, y) MO_COMPARE(b, EQ, x, y)
+#define mo_ne(b, x, y) MO_COMPARE(b, NE, x, y)
+#define mo_lt(b, x, y) MO_COMPARE(b, LT, x, y)
+#define mo_le(b, x, y) MO_COMPARE(b, LE, x, y)
+#define mo_gt(b, x, y) MO_COMPARE(b, GT, x, y)
+#define mo_ge(b, x, y) MO_COMPARE(b, GE, x, y)
+mo_value *mo_select_(mo_builder *b);
+#define mo_select(b, condition, x, y) \
+  (mo_hold(b, condition), mo_hold(b, x), mo_hold(b, y), mo_select_(MO_HERE(b)))
 
 /* To another element type, by whichever op that takes; x itself if it has it.
  */
@@ -293,13 +311,13 @@ mo_value *mo_reshape_(mo_builder *b, mo_value *x, mo_shape shape);
 mo_value *mo_iota_(mo_builder *b, mo_shape shape, int dimension);
 #define mo_iota(b, shape, dimension) mo_iota_(MO_HERE(b), shape, dimension)
 
-/* acc + lhs rhs of matrices; N as it is, T transposed. f32 is multiplied as f32,
- * in several passes, not rounded to bf16. */
+/* acc + lhs rhs of matrices; N as it is, T transposed. f32 is multiplied as
+ * f32, in several passes, not rounded to bf16. */
 typedef enum mo_form { MO_NN, MO_NT, MO_TN, MO_TT } mo_form;
-mo_value *mo_matmul_(mo_builder *b, mo_form form, mo_value *lhs, mo_value *rhs,
-                     mo_value *acc);
-#define mo_matmul(b, form, lhs, rhs, acc) \
-  mo_matmul_(MO_HERE(b), form, lhs, rhs, acc)
+mo_value *mo_matmul_(mo_builder *b, mo_form form);
+#define mo_matmul(b, form, lhs, rhs, acc)             \
+  (mo_hold(b, lhs), mo_hold(b, rhs), mo_hold(b, acc), \
+   mo_matmul_(MO_HERE(b), form))
 
 typedef enum mo_combine { MO_SUM, MO_MAX, MO_MIN } mo_combine;
 /* Over one dimension, which stays, of size 1. */
@@ -318,17 +336,15 @@ mo_value *mo_concatenate_(mo_builder *b, mo_values parts, int dimension);
 mo_value *mo_part_(mo_builder *b, mo_value *x, mo_shape offsets,
                    mo_shape sizes);
 #define mo_part(b, x, offsets, sizes) mo_part_(MO_HERE(b), x, offsets, sizes)
-mo_value *mo_with_part_(mo_builder *b, mo_value *x, mo_value *part,
-                        mo_shape offsets);
+mo_value *mo_with_part_(mo_builder *b, mo_shape offsets);
 #define mo_with_part(b, x, part, offsets) \
-  mo_with_part_(MO_HERE(b), x, part, offsets)
+  (mo_hold(b, x), mo_hold(b, part), mo_with_part_(MO_HERE(b), offsets))
 mo_value *mo_transpose_(mo_builder *b, mo_value *x, mo_shape permutation);
 #define mo_transpose(b, x, permutation) \
   mo_transpose_(MO_HERE(b), x, permutation)
-mo_value *mo_rotate_(mo_builder *b, mo_value *x, mo_value *amount,
-                     int dimension);
+mo_value *mo_rotate_(mo_builder *b, int dimension);
 #define mo_rotate(b, x, amount, dimension) \
-  mo_rotate_(MO_HERE(b), x, amount, dimension)
+  (mo_hold(b, x), mo_hold(b, amount), mo_rotate_(MO_HERE(b), dimension))
 mo_value *mo_repeat_(mo_builder *b, mo_value *x, int dimension, int times);
 #define mo_repeat(b, x, dimension, times) \
   mo_repeat_(MO_HERE(b), x, dimension, times)
@@ -342,46 +358,45 @@ mo_value *mo_multiple_(mo_builder *b, mo_value *x, int multiple);
 /* ---- Memory (builder_memory.c) --------------------------------------------
  * Indices are i32 or index. A shape, or a value stored, of lower rank than the
  * reference stands for one with leading 1s. */
-mo_value *mo_load_(mo_builder *b, mo_value *ref, mo_values indices,
-                   mo_shape shape);
+mo_value *mo_load_(mo_builder *b, mo_values indices, mo_shape shape);
 #define mo_load(b, ref, indices, shape) \
-  mo_load_(MO_HERE(b), ref, indices, shape)
-#define mo_load_all(b, ref) mo_load_(MO_HERE(b), ref, MO_NONE, MO_RANK_0)
-void mo_store_(mo_builder *b, mo_value *x, mo_value *ref, mo_values indices,
-               mo_value *mask);
-#define mo_store(b, x, ref, indices) \
-  mo_store_(MO_HERE(b), x, ref, indices, NULL)
-#define mo_store_masked(b, x, ref, indices, mask) \
-  mo_store_(MO_HERE(b), x, ref, indices, mask)
-#define mo_store_all(b, x, ref) mo_store_(MO_HERE(b), x, ref, MO_NONE, NULL)
-mo_value *mo_load_strided_(mo_builder *b, mo_value *ref, mo_values indices,
-                           mo_shape shape, mo_shape strides);
+  (mo_hold(b, ref), mo_load_(MO_HERE(b), indices, shape))
+#define mo_load_all(b, ref) mo_load(b, ref, MO_NONE, MO_RANK_0)
+void mo_store_(mo_builder *b, mo_values indices);
+#define mo_store(b, x, ref, indices) mo_store_masked(b, x, ref, indices, NULL)
+#define mo_store_masked(b, x, ref, indices, mask)    \
+  (mo_hold(b, x), mo_hold(b, ref), mo_hold(b, mask), \
+   mo_store_(MO_HERE(b), indices))
+#define mo_store_all(b, x, ref) mo_store(b, x, ref, MO_NONE)
+mo_value *mo_load_strided_(mo_builder *b, mo_values indices, mo_shape shape,
+                           mo_shape strides);
 #define mo_load_strided(b, ref, indices, shape, strides) \
-  mo_load_strided_(MO_HERE(b), ref, indices, shape, strides)
-void mo_store_strided_(mo_builder *b, mo_value *x, mo_value *ref,
-                       mo_values indices, mo_shape strides);
+  (mo_hold(b, ref), mo_load_strided_(MO_HERE(b), indices, shape, strides))
+void mo_store_strided_(mo_builder *b, mo_values indices, mo_shape strides);
 #define mo_store_strided(b, x, ref, indices, strides) \
-  mo_store_strided_(MO_HERE(b), x, ref, indices, strides)
+  (mo_hold(b, x), mo_hold(b, ref),                    \
+   mo_store_strided_(MO_HERE(b), indices, strides))
 
 /* One scalar of SMEM. */
-mo_value *mo_get_(mo_builder *b, mo_value *ref, mo_values indices);
-#define mo_get(b, ref, indices) mo_get_(MO_HERE(b), ref, indices)
-void mo_set_(mo_builder *b, mo_value *x, mo_value *ref, mo_values indices);
-#define mo_set(b, x, ref, indices) mo_set_(MO_HERE(b), x, ref, indices)
+mo_value *mo_get_(mo_builder *b, mo_values indices);
+#define mo_get(b, ref, indices) (mo_hold(b, ref), mo_get_(MO_HERE(b), indices))
+void mo_set_(mo_builder *b, mo_values indices);
+#define mo_set(b, x, ref, indices) \
+  (mo_hold(b, x), mo_hold(b, ref), mo_set_(MO_HERE(b), indices))
 
 /* The part of that shape at offsets. */
-mo_value *mo_slice_(mo_builder *b, mo_value *ref, mo_values offsets,
-                    mo_shape shape);
+mo_value *mo_slice_(mo_builder *b, mo_values offsets, mo_shape shape);
 #define mo_slice(b, ref, offsets, shape) \
-  mo_slice_(MO_HERE(b), ref, offsets, shape)
+  (mo_hold(b, ref), mo_slice_(MO_HERE(b), offsets, shape))
 /* The same, where `shape` has MO_DYNAMIC: there the sizes are values. */
-mo_value *mo_slice_sized_(mo_builder *b, mo_value *ref, mo_values offsets,
-                          mo_shape shape, mo_values sizes);
+mo_value *mo_slice_sized_(mo_builder *b, mo_values offsets, mo_shape shape,
+                          mo_values sizes);
 #define mo_slice_sized(b, ref, offsets, shape, sizes) \
-  mo_slice_sized_(MO_HERE(b), ref, offsets, shape, sizes)
+  (mo_hold(b, ref), mo_slice_sized_(MO_HERE(b), offsets, shape, sizes))
 /* The part at indices of the leading dimensions, which go: ref[i][j]. */
-mo_value *mo_sub_(mo_builder *b, mo_value *ref, mo_values indices);
-#define mo_sub_ref(b, ref, indices) mo_sub_(MO_HERE(b), ref, indices)
+mo_value *mo_sub_(mo_builder *b, mo_values indices);
+#define mo_sub_ref(b, ref, indices) \
+  (mo_hold(b, ref), mo_sub_(MO_HERE(b), indices))
 /* Without some dimensions of size 1. */
 mo_value *mo_ref_squeeze_(mo_builder *b, mo_value *ref, mo_shape shape);
 #define mo_ref_squeeze(b, ref, shape) mo_ref_squeeze_(MO_HERE(b), ref, shape)
@@ -394,29 +409,31 @@ mo_value *mo_ref_bitcast_(mo_builder *b, mo_value *ref, mo_element element);
 /* ---- DMA, semaphores (builder_memory.c) ------------------------------------
  * A copy is started, and waited for with the same references. A remote one
  * goes to `target` of `device`: `sent` counts here, `received` there. */
-void mo_dma_(mo_builder *b, mo_value *source, mo_value *target, mo_value *sent,
-             mo_value *received, mo_value *device);
+void mo_dma_(mo_builder *b);
 #define mo_copy(b, source, target, semaphore) \
-  mo_dma_(MO_HERE(b), source, target, NULL, semaphore, NULL)
-#define mo_send(b, source, target, sent, received, device) \
-  mo_dma_(MO_HERE(b), source, target, sent, received, device)
-void mo_wait_copy_(mo_builder *b, mo_value *source, mo_value *target,
-                   mo_value *semaphore);
-#define mo_wait_copy(b, source, target, semaphore) \
-  mo_wait_copy_(MO_HERE(b), source, target, semaphore)
+  mo_send(b, source, target, NULL, semaphore, NULL)
+#define mo_send(b, source, target, sent, received, device)   \
+  (mo_hold(b, source), mo_hold(b, target), mo_hold(b, sent), \
+   mo_hold(b, received), mo_hold(b, device), mo_dma_(MO_HERE(b)))
+void mo_wait_copy_(mo_builder *b);
+#define mo_wait_copy(b, source, target, semaphore)                \
+  (mo_hold(b, source), mo_hold(b, target), mo_hold(b, semaphore), \
+   mo_wait_copy_(MO_HERE(b)))
 /* That what was sent has left: `semaphore` is `sent`. */
-#define mo_wait_sent(b, source, semaphore) \
-  mo_wait_copy_(MO_HERE(b), source, source, semaphore)
+#define mo_wait_sent(b, source, semaphore)                      \
+  (mo_hold(b, source), mo_hold_again(b), mo_hold(b, semaphore), \
+   mo_wait_copy_(MO_HERE(b)))
 #define mo_wait_received(b, target, semaphore) \
-  mo_wait_copy_(MO_HERE(b), target, target, semaphore)
+  mo_wait_sent(b, target, semaphore)
 
 /* `device` NULL: this one. */
-void mo_signal_(mo_builder *b, mo_value *semaphore, mo_value *amount,
-                mo_value *device);
-#define mo_signal(b, semaphore, amount, device) \
-  mo_signal_(MO_HERE(b), semaphore, amount, device)
-void mo_wait_(mo_builder *b, mo_value *semaphore, mo_value *amount);
-#define mo_wait(b, semaphore, amount) mo_wait_(MO_HERE(b), semaphore, amount)
+void mo_signal_(mo_builder *b);
+#define mo_signal(b, semaphore, amount, device)                   \
+  (mo_hold(b, semaphore), mo_hold(b, amount), mo_hold(b, device), \
+   mo_signal_(MO_HERE(b)))
+void mo_wait_(mo_builder *b);
+#define mo_wait(b, semaphore, amount) \
+  (mo_hold(b, semaphore), mo_hold(b, amount), mo_wait_(MO_HERE(b)))
 mo_value *mo_read_(mo_builder *b, mo_value *semaphore);
 #define mo_read(b, semaphore) mo_read_(MO_HERE(b), semaphore)
 mo_value *mo_barrier_semaphore_(mo_builder *b);

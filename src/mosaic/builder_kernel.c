@@ -248,8 +248,10 @@ static mo_op *emit_carrying(mo_builder *b, mo_op_id id, mo_values operands,
   return mo_emit(b, id, operands, carried.count, types, regions);
 }
 
-mo_value **mo_for_(mo_builder *b, mo_value *lower, mo_value *upper,
-                   mo_value *step, mo_values init) {
+mo_value **mo_for_(mo_builder *b, mo_values init) {
+  mo_value *step = mo_held(b);
+  mo_value *upper = mo_held(b);
+  mo_value *lower = mo_held(b);
   if (too_many(b, init)) return b->nothing;
   mo_value *operands[3 + MO_CARRIED_MAX] = {lower, upper, step};
   mo_value *inside[1 + MO_CARRIED_MAX] = {lower};
@@ -287,7 +289,8 @@ mo_value **mo_while_(mo_builder *b, mo_values init) {
   return open_region(b, op, 0, init);
 }
 
-mo_value **mo_do_(mo_builder *b, mo_value *condition, mo_values passed) {
+mo_value **mo_do_(mo_builder *b, mo_values passed) {
+  mo_value *condition = mo_held(b);
   mo_op *op = open_op(b, MO_SCF_WHILE);
   if (too_many(b, passed)) return b->nothing;
   if (!op || b->region != op->regions[0]) {

@@ -67,13 +67,14 @@ static mo_value *load(mo_builder *b, mo_op_id id, mo_value *ref,
   return loaded && shape.sizes ? mo_reshape_(b, loaded, shape) : loaded;
 }
 
-mo_value *mo_load_(mo_builder *b, mo_value *ref, mo_values indices,
-                   mo_shape shape) {
+mo_value *mo_load_(mo_builder *b, mo_values indices, mo_shape shape) {
+  mo_value *ref = mo_held(b);
   return load(b, MO_VECTOR_LOAD, ref, indices, shape, NULL);
 }
 
-mo_value *mo_load_strided_(mo_builder *b, mo_value *ref, mo_values indices,
-                           mo_shape shape, mo_shape strides) {
+mo_value *mo_load_strided_(mo_builder *b, mo_values indices, mo_shape shape,
+                           mo_shape strides) {
+  mo_value *ref = mo_held(b);
   return load(b, MO_TPU_STRIDED_LOAD, ref, indices, shape, &strides);
 }
 
@@ -87,8 +88,10 @@ static mo_value *fitted(mo_builder *b, mo_value *x, const mo_value *ref) {
   return mo_reshape_(b, x, full_rank(b, ref, shape, sizes));
 }
 
-void mo_store_(mo_builder *b, mo_value *x, mo_value *ref, mo_values indices,
-               mo_value *mask) {
+void mo_store_(mo_builder *b, mo_values indices) {
+  mo_value *mask = mo_held(b);
+  mo_value *ref = mo_held(b);
+  mo_value *x = mo_held(b);
   x = fitted(b, x, ref);
   if (!x) return;
   operands o = {.count = 0};
@@ -102,8 +105,9 @@ void mo_store_(mo_builder *b, mo_value *x, mo_value *ref, mo_values indices,
   mo_put_numbers(b, op, "strides", MO_I32, 0, NULL);
 }
 
-void mo_store_strided_(mo_builder *b, mo_value *x, mo_value *ref,
-                       mo_values indices, mo_shape strides) {
+void mo_store_strided_(mo_builder *b, mo_values indices, mo_shape strides) {
+  mo_value *ref = mo_held(b);
+  mo_value *x = mo_held(b);
   x = fitted(b, x, ref);
   if (!x) return;
   operands o = {.count = 0};
@@ -114,7 +118,8 @@ void mo_store_strided_(mo_builder *b, mo_value *x, mo_value *ref,
   mo_put_numbers(b, op, "strides", MO_I32, strides.rank, strides.sizes);
 }
 
-mo_value *mo_get_(mo_builder *b, mo_value *ref, mo_values indices) {
+mo_value *mo_get_(mo_builder *b, mo_values indices) {
+  mo_value *ref = mo_held(b);
   if (!mo_is(b, MO_TYPE_MEMREF, ref, "what is read")) return NULL;
   operands o = {.count = 0};
   push(&o, ref);
@@ -123,7 +128,9 @@ mo_value *mo_get_(mo_builder *b, mo_value *ref, mo_values indices) {
   return result_of(mo_emit(b, MO_MEMREF_LOAD, all(&o), 1, &type, 0));
 }
 
-void mo_set_(mo_builder *b, mo_value *x, mo_value *ref, mo_values indices) {
+void mo_set_(mo_builder *b, mo_values indices) {
+  mo_value *ref = mo_held(b);
+  mo_value *x = mo_held(b);
   if (!mo_is(b, MO_TYPE_MEMREF, ref, "what is written")) return;
   operands o = {.count = 0};
   push(&o, x);
@@ -141,8 +148,8 @@ static const mo_type *ref_type(mo_builder *b, const mo_value *ref,
                         ref->type->space, ref->type->layout);
 }
 
-mo_value *mo_slice_sized_(mo_builder *b, mo_value *ref, mo_values offsets,
-                          mo_shape shape, mo_values sizes) {
+static mo_value *slice(mo_builder *b, mo_value *ref, mo_values offsets,
+                       mo_shape shape, mo_values sizes) {
   if (!mo_is(b, MO_TYPE_MEMREF, ref, "what is sliced")) return NULL;
   operands o = {.count = 0};
   push(&o, ref);
@@ -158,12 +165,17 @@ mo_value *mo_slice_sized_(mo_builder *b, mo_value *ref, mo_values offsets,
   return result_of(op);
 }
 
-mo_value *mo_slice_(mo_builder *b, mo_value *ref, mo_values offsets,
-                    mo_shape shape) {
-  return mo_slice_sized_(b, ref, offsets, shape, MO_NONE);
+mo_value *mo_slice_(mo_builder *b, mo_values offsets, mo_shape shape) {
+  return slice(b, mo_held(b), offsets, shape, MO_NONE);
 }
 
-mo_value *mo_sub_(mo_builder *b, mo_value *ref, mo_values indices) {
+mo_value *mo_slice_sized_(mo_builder *b, mo_values offsets, mo_shape shape,
+                          mo_values sizes) {
+  return slice(b, mo_held(b), offsets, shape, sizes);
+}
+
+mo_value *mo_sub_(mo_builder *b, mo_values indices) {
+  mo_value *ref = mo_held(b);
   if (!mo_is(b, MO_TYPE_MEMREF, ref, "what is indexed")) return NULL;
   int rank = ref->type->rank, lead = indices.count;
   if (lead > rank) {
@@ -177,8 +189,8 @@ mo_value *mo_sub_(mo_builder *b, mo_value *ref, mo_values indices) {
     offsets[i] = i < lead ? indices.values[i]
                           : mo_constant_(b, mo_scalar_type(b, MO_I32), 0);
   }
-  mo_value *part =
-      mo_slice_(b, ref, (mo_values){rank, offsets}, (mo_shape){rank, sizes});
+  mo_value *part = slice(b, ref, (mo_values){rank, offsets},
+                         (mo_shape){rank, sizes}, MO_NONE);
   if (!part || !lead) return part;
   const mo_type *type = ref_type(b, ref, ref->type->element,
                                  (mo_shape){rank - lead, sizes + lead});
@@ -212,8 +224,12 @@ mo_value *mo_ref_bitcast_(mo_builder *b, mo_value *ref, mo_element element) {
 /* ---- DMA, semaphores ------------------------------------------------------
  */
 
-void mo_dma_(mo_builder *b, mo_value *source, mo_value *target, mo_value *sent,
-             mo_value *received, mo_value *device) {
+void mo_dma_(mo_builder *b) {
+  mo_value *device = mo_held(b);
+  mo_value *received = mo_held(b);
+  mo_value *sent = mo_held(b);
+  mo_value *target = mo_held(b);
+  mo_value *source = mo_held(b);
   operands o = {.count = 0};
   push(&o, source);
   if (sent) push(&o, sent);
@@ -225,16 +241,20 @@ void mo_dma_(mo_builder *b, mo_value *source, mo_value *target, mo_value *sent,
                  (int64_t[]){1, sent != NULL, 1, 1, device != NULL, 0, 0});
 }
 
-void mo_wait_copy_(mo_builder *b, mo_value *source, mo_value *target,
-                   mo_value *semaphore) {
+void mo_wait_copy_(mo_builder *b) {
+  mo_value *semaphore = mo_held(b);
+  mo_value *target = mo_held(b);
+  mo_value *source = mo_held(b);
   mo_op *op = mo_emit(b, MO_TPU_WAIT_DMA2, MO_VALUES(semaphore, source, target),
                       0, NULL, 0);
   mo_put_numbers(b, op, "operandSegmentSizes", MO_I32, 5,
                  (int64_t[]){1, 1, 1, 0, 0});
 }
 
-void mo_signal_(mo_builder *b, mo_value *semaphore, mo_value *amount,
-                mo_value *device) {
+void mo_signal_(mo_builder *b) {
+  mo_value *device = mo_held(b);
+  mo_value *amount = mo_held(b);
+  mo_value *semaphore = mo_held(b);
   operands o = {.count = 0};
   push(&o, semaphore);
   push(&o, amount);
@@ -244,7 +264,9 @@ void mo_signal_(mo_builder *b, mo_value *semaphore, mo_value *amount,
                  (int64_t[]){1, 1, device != NULL, 0, 0});
 }
 
-void mo_wait_(mo_builder *b, mo_value *semaphore, mo_value *amount) {
+void mo_wait_(mo_builder *b) {
+  mo_value *amount = mo_held(b);
+  mo_value *semaphore = mo_held(b);
   mo_emit(b, MO_TPU_SEM_WAIT, MO_VALUES(semaphore, amount), 0, NULL, 0);
 }
 

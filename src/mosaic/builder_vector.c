@@ -49,8 +49,10 @@ mo_value *mo_iota_(mo_builder *b, mo_shape shape, int dimension) {
 
 /* The MXU's forms: what is contracted is dimension 1 of a matrix as it is on
  * the left, dimension 0 on the right. */
-mo_value *mo_matmul_(mo_builder *b, mo_form form, mo_value *lhs, mo_value *rhs,
-                     mo_value *acc) {
+mo_value *mo_matmul_(mo_builder *b, mo_form form) {
+  mo_value *acc = mo_held(b);
+  mo_value *rhs = mo_held(b);
+  mo_value *lhs = mo_held(b);
   static const char *const numbers[] = {
       [MO_NN] =
           "#tpu.dot_dimension_numbers<[1], [0], [0], [1], [0, 0, 1, 1], "
@@ -153,8 +155,9 @@ mo_value *mo_part_(mo_builder *b, mo_value *x, mo_shape offsets,
   return result_of(op);
 }
 
-mo_value *mo_with_part_(mo_builder *b, mo_value *x, mo_value *part,
-                        mo_shape offsets) {
+mo_value *mo_with_part_(mo_builder *b, mo_shape offsets) {
+  mo_value *part = mo_held(b);
+  mo_value *x = mo_held(b);
   if (!mo_is(b, MO_TYPE_VECTOR, x, "the whole") ||
       !mo_is(b, MO_TYPE_VECTOR, part, "the part"))
     return NULL;
@@ -181,8 +184,9 @@ mo_value *mo_transpose_(mo_builder *b, mo_value *x, mo_shape permutation) {
   return result_of(op);
 }
 
-mo_value *mo_rotate_(mo_builder *b, mo_value *x, mo_value *amount,
-                     int dimension) {
+mo_value *mo_rotate_(mo_builder *b, int dimension) {
+  mo_value *amount = mo_held(b);
+  mo_value *x = mo_held(b);
   if (!is_dimension(b, x, dimension)) return NULL;
   mo_op *op =
       mo_emit(b, MO_TPU_DYNAMIC_ROTATE, MO_VALUES(x, amount), 1, &x->type, 0);

@@ -11,10 +11,10 @@
       "stable_mosaic.scf.yield"() : () -> ()
     }, {
     }) : (i1) -> ()
-    %5 = "stable_mosaic.vector.load"(%arg15, %2, %2) : (memref<256x256xf32, #tpu.memory_space<vmem>>, index, index) -> vector<256x256xf32>
+    %5 = "stable_mosaic.vector.load"(%arg12, %2, %2) : (memref<256x512xbf16, #tpu.memory_space<vmem>>, index, index) -> vector<256x512xbf16>
     %6 = "stable_mosaic.vector.load"(%arg13, %2, %2) : (memref<256x512xbf16, #tpu.memory_space<vmem>>, index, index) -> vector<256x512xbf16>
-    %7 = "stable_mosaic.vector.load"(%arg12, %2, %2) : (memref<256x512xbf16, #tpu.memory_space<vmem>>, index, index) -> vector<256x512xbf16>
-    %8 = "stable_mosaic.tpu.matmul"(%7, %6, %5) {dimension_numbers = #tpu.dot_dimension_numbers<[1], [1], [0], [0], [0, 0, 1, 0], [], []>, transpose_lhs = false, transpose_rhs = false} : (vector<256x512xbf16>, vector<256x512xbf16>, vector<256x256xf32>) -> vector<256x256xf32>
+    %7 = "stable_mosaic.vector.load"(%arg15, %2, %2) : (memref<256x256xf32, #tpu.memory_space<vmem>>, index, index) -> vector<256x256xf32>
+    %8 = "stable_mosaic.tpu.matmul"(%5, %6, %7) {dimension_numbers = #tpu.dot_dimension_numbers<[1], [1], [0], [0], [0, 0, 1, 0], [], []>, transpose_lhs = false, transpose_rhs = false} : (vector<256x512xbf16>, vector<256x512xbf16>, vector<256x256xf32>) -> vector<256x256xf32>
     "stable_mosaic.tpu.vector_store"(%8, %arg15, %2, %2) {operandSegmentSizes = array<i32: 1, 1, 2, 0>, strides = array<i32>} : (vector<256x256xf32>, memref<256x256xf32, #tpu.memory_space<vmem>>, index, index) -> ()
     %9 = "stable_mosaic.arith.cmpi"(%arg11, %3) {predicate = 0 : i64} : (i32, i32) -> i1
     "stable_mosaic.scf.if"(%9) ({

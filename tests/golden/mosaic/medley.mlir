@@ -35,9 +35,9 @@
     "stable_mosaic.tpu.trace_stop"() : () -> ()
     %35:2 = "stable_mosaic.scf.for"(%5, %11, %6, %34, %5) ({
     ^bb0(%arg12: i32, %arg13: vector<64x256xf32>, %arg14: i32):
-      %54 = "stable_mosaic.vector.load"(%arg9, %7, %7) : (memref<256x256xbf16, #tpu.memory_space<vmem>>, index, index) -> vector<256x256xbf16>
-      %55 = "stable_mosaic.arith.truncf"(%arg13) : (vector<64x256xf32>) -> vector<64x256xbf16>
-      %56 = "stable_mosaic.tpu.matmul"(%55, %54, %12) {dimension_numbers = #tpu.dot_dimension_numbers<[1], [0], [0], [1], [0, 0, 1, 1], [], []>, transpose_lhs = false, transpose_rhs = false} : (vector<64x256xbf16>, vector<256x256xbf16>, vector<64x256xf32>) -> vector<64x256xf32>
+      %54 = "stable_mosaic.arith.truncf"(%arg13) : (vector<64x256xf32>) -> vector<64x256xbf16>
+      %55 = "stable_mosaic.vector.load"(%arg9, %7, %7) : (memref<256x256xbf16, #tpu.memory_space<vmem>>, index, index) -> vector<256x256xbf16>
+      %56 = "stable_mosaic.tpu.matmul"(%54, %55, %12) {dimension_numbers = #tpu.dot_dimension_numbers<[1], [0], [0], [1], [0, 0, 1, 1], [], []>, transpose_lhs = false, transpose_rhs = false} : (vector<64x256xbf16>, vector<256x256xbf16>, vector<64x256xf32>) -> vector<64x256xf32>
       %57 = "stable_mosaic.math.tanh"(%56) : (vector<64x256xf32>) -> vector<64x256xf32>
       %58 = "stable_mosaic.arith.addi"(%arg14, %6) : (i32, i32) -> i32
       "stable_mosaic.scf.yield"(%57, %58) : (vector<64x256xf32>, i32) -> ()
