@@ -200,22 +200,22 @@ sim_slot sim_define_splat(sim_build *b, const mo_value *value) {
   X(ARITH_ADDI)                                                                \
   X(ARITH_SUBI)                                                                \
   X(ARITH_MULI)                                                                \
-  X(ARITH_DIVSI) X(ARITH_DIVUI) X(ARITH_REMSI) X(ARITH_REMUI) X(ARITH_MAXSI)   \
-      X(ARITH_MINSI) X(ARITH_ANDI) X(ARITH_ORI) X(ARITH_XORI) X(ARITH_SHLI)    \
-          X(ARITH_SHRSI) X(ARITH_SHRUI) X(ARITH_CMPF) X(ARITH_CMPI)            \
-              X(ARITH_SELECT) X(ARITH_EXTF) X(ARITH_TRUNCF) X(ARITH_EXTSI) X(  \
-                  ARITH_EXTUI) X(ARITH_TRUNCI) X(ARITH_SITOFP) X(ARITH_UITOFP) \
-                  X(ARITH_FPTOSI) X(ARITH_FPTOUI) X(ARITH_INDEX_CAST)          \
-                      X(ARITH_BITCAST) X(MATH_EXP) X(MATH_EXP2) X(MATH_LOG) X( \
-                          MATH_LOG2) X(MATH_LOG1P) X(MATH_TANH) X(MATH_SQRT)   \
-                          X(MATH_RSQRT) X(MATH_ABSF) X(MATH_ABSI) X(MATH_SIN)  \
-                              X(MATH_COS) X(MATH_ERF) X(MATH_FLOOR)            \
-                                  X(MATH_CEIL) X(MATH_ROUND) X(MATH_ROUNDEVEN) \
-                                      X(MATH_CTPOP) X(MATH_CTLZ) X(MATH_POWF)  \
-                                          X(TPU_RECIPROCAL) X(TPU_LOGISTIC)    \
-                                              X(TPU_EXTF) X(TPU_TRUNCF)        \
-                                                  X(TPU_SITOFP) X(TPU_FPTOSI)  \
-                                                      X(TPU_WEIRD)
+  X(ARITH_DIVSI)                                                               \
+  X(ARITH_DIVUI) X(ARITH_REMSI) X(ARITH_REMUI) X(ARITH_MAXSI) X(ARITH_MINSI)   \
+      X(ARITH_ANDI) X(ARITH_ORI) X(ARITH_XORI) X(ARITH_SHLI) X(ARITH_SHRSI) X( \
+          ARITH_SHRUI) X(ARITH_CMPF) X(ARITH_CMPI) X(ARITH_SELECT)             \
+          X(ARITH_EXTF) X(ARITH_TRUNCF) X(ARITH_EXTSI) X(ARITH_EXTUI) X(       \
+              ARITH_TRUNCI) X(ARITH_SITOFP) X(ARITH_UITOFP) X(ARITH_FPTOSI)    \
+              X(ARITH_FPTOUI) X(ARITH_INDEX_CAST) X(ARITH_BITCAST) X(MATH_EXP) \
+                  X(MATH_EXP2) X(MATH_LOG) X(MATH_LOG2) X(MATH_LOG1P)          \
+                      X(MATH_TANH) X(MATH_SQRT) X(MATH_RSQRT) X(MATH_ABSF)     \
+                          X(MATH_ABSI) X(MATH_SIN) X(MATH_COS) X(MATH_ERF)     \
+                              X(MATH_FLOOR) X(MATH_CEIL) X(MATH_ROUND)         \
+                                  X(MATH_ROUNDEVEN) X(MATH_CTPOP) X(MATH_CTLZ) \
+                                      X(MATH_POWF) X(TPU_RECIPROCAL)           \
+                                          X(TPU_LOGISTIC) X(TPU_EXTF)          \
+                                              X(TPU_TRUNCF) X(TPU_SITOFP)      \
+                                                  X(TPU_FPTOSI) X(TPU_WEIRD)
 #define SHAPES(X)                 \
   X(VECTOR_BROADCAST)             \
   X(VECTOR_SHAPE_CAST)            \

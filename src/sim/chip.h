@@ -59,9 +59,9 @@ typedef struct sim_signal {
 
 typedef struct sim_semaphore {
   int64_t value;       /* has come and was not taken */
-  int64_t taken;       /* of the signals below; less than 0: that much more */
-  int64_t given;       /* has come already; the sum of the signals' amounts */
-  sim_signal *signals; /* whose givers the waiter cannot be sure of yet */
+  sim_signal *signals; /* come or on their way, that are not surely taken */
+  int64_t given;       /* their amounts together */
+  int64_t taken;       /* of these; less than 0: known ones were more */
   int memory, index;   /* the memory that it is of, and where in it */
 } sim_semaphore;
 
@@ -112,14 +112,13 @@ struct sim_chip {
   const sim_inst *pc;
   sim_scalar *scalars;
   uint8_t **vectors; /* pointers into the arena */
-  uint32_t *taints;  /* of vectors: 0, or the site + 1; then each element's */
-  uint8_t **shadows; /* byte says whether it is tainted */
+  uint32_t *taints;  /* of vectors: 0, or the site + 1 that read it */
+  uint8_t **shadows; /* of tainted ones: a byte an element, 0 if it is not */
   sim_view *views;
   sim_memory *memories;
   sim_semaphore *semaphores;
-  void *product;       /* scratch of matmul */
-  int64_t step, steps; /* of the grid */
-  int64_t grid[SIM_RANK_MAX];
+  void *product;                /* scratch of matmul */
+  int64_t step, steps;          /* of the grid */
   bool backwards[SIM_RANK_MAX]; /* along parallel axes of the grid */
   sim_window_state *windows;
   sim_dma *dmas;      /* SIM_DMAS_MAX, of which the first have been used */

@@ -125,8 +125,12 @@ typedef struct count {
 static const sim_inst *run_wait(sim_chip *chip, const sim_inst *inst) {
   const count *x = inst->data;
   sim_decides(chip, inst, x->amount);
+  int64_t amount = chip->scalars[x->amount.index].i;
+  if (amount < 0)
+    return sim_hazard_stop(chip, SIM_HAZARD_SEMAPHORE, inst, "a wait for %lld",
+                           (long long)amount);
   return sim_semaphore_wait(chip, inst, semaphore_of(chip, x->semaphore),
-                            chip->scalars[x->amount.index].i);
+                            amount);
 }
 
 static const sim_inst *run_read(sim_chip *chip, const sim_inst *inst) {

@@ -60,14 +60,13 @@ void sim_claim_past(sim_chip *chip, const sim_dma *dma) {
     if (dma->clock.epoch[chip->number] >= past->epoch ||
         !sim_view_overlap(&past->view, &dma->to))
       continue;
-    char place[SIM_PLACE_SIZE], text[SIM_PLACE_SIZE + 40];
+    char text[SIM_PLACE_SIZE + 40];
     sim_hazard_add(chip, SIM_HAZARD_RACE, past->site,
                    "%s %s of chip %d while %s may write to it: nothing puts "
                    "one before the other",
                    past->writes ? "writes" : "reads",
                    dma->to.memory->plan->name, chip->number,
                    dma_text(chip, dma, text));
-    (void)place;
   }
 }
 

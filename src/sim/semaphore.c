@@ -34,10 +34,10 @@ bool sim_semaphore_announce(sim_chip *chip, sim_semaphore *semaphore,
   return true;
 }
 
-/* ---- Certainty
- * ---------------------------------------------------------------- `taken` of
- * the signals' amounts were taken. Whoever chose which came first could have
- * let it be any set of signals that adds up to that. What is certain is what
+/* ---- Certainty ----------------------------------------------------------- */
+
+/* `taken` of the signals' amounts were taken. Whoever chose which came first
+ * could have let it be any set of signals that adds up to that. Certain is what
  * holds for every such set:
  *   - a signal without which the others do not add up to it has come;
  *   - for each chip, the set that knows least of it: of the signals in rising
