@@ -7,9 +7,9 @@
 #include "sim/dma.h"
 #include "sim/taint.h"
 
-/* ---- Moves
- * ------------------------------------------------------------------- What a
- * region yields becomes results, or what the next turn begins with. */
+/* ---- Moves --------------------------------------------------------------- */
+
+/* What a region yields becomes results, or what the next turn begins with. */
 
 enum { MOVES_MAX = 64 };
 
@@ -114,8 +114,7 @@ static const sim_inst *run_branch(sim_chip *chip, const sim_inst *inst) {
   return chip->scalars[condition->index].i ? inst + 1 : inst + inst->to;
 }
 
-/* ---- scf.for
- * --------------------------------------------------------------------- */
+/* ---- scf.for ------------------------------------------------------------- */
 
 typedef struct loop {
   sim_slot index, lower, upper, step;
@@ -174,8 +173,7 @@ static pfl_status bind_for(sim_build *b, const mo_op *op) {
   return PFL_STATUS_OK;
 }
 
-/* ---- scf.if, scf.while
- * ------------------------------------------------------------ */
+/* ---- scf.if, scf.while --------------------------------------------------- */
 
 static pfl_status bind_branch(sim_build *b, const mo_op *op, int region,
                               const sim_slot *results) {
