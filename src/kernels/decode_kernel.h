@@ -21,9 +21,9 @@ typedef struct decode_kernel {
   mo_value *scales[2];                   /* of k and v: [B, Hkv, 1, local] */
   mo_value *out_o, *out_lse;             /* outputs; lse NULL: not wanted */
   mo_value *q_all;                       /* VMEM: all of q */
-  mo_value *q_now;           /* [heads, rows_all, width]: of the job scored */
-  mo_value *q_units;         /* [heads, rows, 128]: what its integers count */
-  mo_value *q_wide;          /* [2 q_low, D]: those, before they are int8 */
+  mo_value *q_now;   /* [some, rows_all, width]: of all jobs, or of one */
+  mo_value *q_units; /* [some, rows, 128]: what its integers count */
+  mo_value *q_wide;  /* [some, 2 q_low, D]: those, before they are int8 */
   mo_value *k_ring, *v_ring; /* [ring, heads, tile / pack, width] */
   mo_value *scores;  /* [2, heads, rows_all, local], by a job's parity */
   mo_value *o_slots; /* [2, heads, rows, Dv], of the output's dtype */
@@ -121,6 +121,7 @@ void decode_clear_unseen(const decode_kernel *k, bool values,
 /* ---- Scales of an int8 cache (decode_scales.c); without them, nothing ------
  */
 
+void decode_fetch_scales_eager(const decode_kernel *k);
 void decode_fetch_scales_begin(const decode_kernel *k, mo_value *entries);
 /* Waits for the job's, if there is such a job, and asks for a later one's. */
 void decode_await_scales(const decode_kernel *k, const decode_job *job,
@@ -137,12 +138,15 @@ void decode_clear_scales(const decode_kernel *k, const decode_job *job,
 /* ---- Queries (decode_queries.c) --------------------------------------------
  */
 
-void decode_load_queries(const decode_kernel *k, const decode_job *job);
-/* Integers: a tile's products with head h, and what they count, [rows, 128],
- * times scale. */
-mo_value *decode_integer_product(const decode_kernel *k, int64_t h,
-                                 mo_value *tile);
-mo_value *decode_integer_scale(const decode_kernel *k, int64_t h, double scale);
+/* Those of all jobs, once; or of the job that is scored next. */
+void decode_prepare_all(const decode_kernel *k);
+void decode_prepare_job(const decode_kernel *k, const decode_job *job);
+/* Products of head h's queries with a tile of K, [rows_all, tokens / pack]; and
+ * what they count, [rows_all, 128], times scale. */
+mo_value *decode_product(const decode_kernel *k, const decode_job *job,
+                         int64_t h, mo_value *tile);
+mo_value *decode_product_scale(const decode_kernel *k, const decode_job *job,
+                               int64_t h, double scale);
 
 /* ---- Tiles (decode_tile.c) -------------------------------------------------
  */

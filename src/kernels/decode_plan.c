@@ -6,6 +6,10 @@
 
 #define KIB ((int64_t)1 << 10)
 
+/* Key-value heads whose queries are made ready while the first tile is on its
+ * way. */
+enum { QUERIES_READY = 16 };
+
 static int64_t round_up(int64_t x, int64_t multiple) {
   return (x + multiple - 1) / multiple * multiple;
 }
@@ -84,6 +88,8 @@ static void plan_cache(const kernels_chip *chip, decode_plan *plan) {
                128 % plan->D == 0;
   plan->pack = packs ? 128 / plan->D : 1;
   while (plan->page && plan->page / plan->pack < 8 * 4 / size) plan->pack /= 2;
+  plan->q_made = plan->integer || plan->pack > 1;
+  plan->q_ready = plan->q_made && plan->B * plan->Hkv <= QUERIES_READY;
   plan->rows_all = plan->pack * plan->rows;
   plan->width = plan->pack * plan->D;
   plan->v_width = plan->pack * plan->Dv;
@@ -156,14 +162,15 @@ static void plan_memory(decode_plan *plan) {
   int64_t rows = plan->rows, heads = plan->heads;
   int64_t kv = size_of(plan->cache_dtype), q = size_of(plan->dtype);
   int64_t columns = round_up(plan->local, plan->tile) / plan->pack;
+  int64_t made = base_max(heads, plan->q_ready ? QUERIES_READY : 0);
   int64_t tiles = plan->ring * heads, depth = plan->tile / plan->pack;
   plan->tiles = (plan->local + plan->tile - 1) / plan->tile;
   plan->vmem_bytes = padded(tiles, depth, plan->width, kv) +
                      padded(tiles, depth, plan->v_width, kv) +
                      padded(2 * heads, plan->rows_all, columns, 4) +
                      padded(plan->B * plan->Hkv, rows, plan->D, q) +
-                     padded(heads, plan->rows_all, plan->width, q) +
-                     padded(heads + 1, 2 * plan->q_low, plan->width, 4) +
+                     padded(made, plan->rows_all, plan->width, q) +
+                     padded(made, 4 * plan->q_low, plan->width, 4) +
                      padded(2 * heads + plan->Hkv, rows, plan->Dv, q) +
                      padded(1, plan->B * plan->Hkv, rows, 4);
   if (plan->scaled)

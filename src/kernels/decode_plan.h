@@ -20,6 +20,8 @@ typedef struct decode_plan {
   int64_t width, v_width; /* pack D, pack Dv */
   bool integer;           /* Q K^T is of integers: Q in two int8 */
   int64_t q_low;          /* row of the low ones */
+  bool q_made;            /* Q meets tiles in another form than it came in */
+  bool q_ready;           /* all of it is made so at the beginning */
   int chips;
   int64_t page;       /* tokens of a page; 0: the cache is contiguous */
   int64_t pages;      /* of a sequence, on this chip: columns of its table */

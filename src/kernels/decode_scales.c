@@ -2,6 +2,9 @@
  * two jobs ahead, and multiply columns of its scores and weights. So int8 goes
  * through the MXU as it is, made bf16, exactly.
  *
+ * The first job's are asked for, where they are not many, before anything is
+ * known of the lengths: all that there is room for.
+ *
  * Ahead of the scores: slots by the number of the job mod 4
  *   step n    job n is scored with slot n, job n - 1 weighed with slot n - 1,
  *             n + 1 and n + 2 are on their way */
@@ -13,6 +16,12 @@ static mo_value *slot_of(const decode_kernel *k, mo_value *job) {
   return mo_and(k->b, job, decode_number(k, DECODE_SCALE_SLOTS - 1));
 }
 
+enum { EAGER_MOST = 8192 };
+
+static bool eager(const decode_plan *plan) {
+  return plan->scaled && plan->eager && plan->local <= EAGER_MOST;
+}
+
 /* The part of a job's sequence that some query sees, in whole registers. */
 static void copy_scales(const decode_kernel *k, const decode_job *job,
                         bool wait) {
@@ -21,7 +30,11 @@ static void copy_scales(const decode_kernel *k, const decode_job *job,
   mo_value *zero = mo_i32(b, 0), *slot = slot_of(k, job->number);
   mo_value *count = mo_sub(b, job->entry.end, job->entry.begin);
   count = mo_and(b, decode_plus(k, count, 127), decode_number(k, -128));
-  count = mo_multiple(b, mo_max(b, count, decode_number(k, 128)), 128);
+  count = mo_max(b, count, decode_number(k, 128));
+  if (eager(plan))
+    count = mo_select(b, mo_eq(b, job->number, zero),
+                      decode_number(k, plan->local), count);
+  count = mo_multiple(b, count, 128);
   mo_value *begin = mo_multiple(b, job->entry.begin, 128);
   mo_value *head = decode_times(k, job->group, plan->heads);
   mo_shape shape = MO_SHAPE(1, plan->heads, 1, MO_DYNAMIC);
@@ -38,6 +51,15 @@ static void copy_scales(const decode_kernel *k, const decode_job *job,
     else
       mo_copy(b, source, target, arrived);
   }
+}
+
+void decode_fetch_scales_eager(const decode_kernel *k) {
+  mo_value *zero = mo_i32(k->b, 0);
+  const decode_job first = {
+      .number = zero,
+      .group = zero,
+      .entry = {.sequence = zero, .begin = zero, .end = zero}};
+  if (eager(k->plan)) copy_scales(k, &first, false);
 }
 
 /* Asks for those of job `number`, where the cursor stands. */
@@ -59,9 +81,13 @@ static void fetch(const decode_kernel *k, mo_value *number, mo_value *entries) {
 void decode_fetch_scales_begin(const decode_kernel *k, mo_value *entries) {
   mo_builder *b = k->b;
   if (!k->plan->scaled) return;
-  for (int i = 0; i < 2; i++)
-    mo_set(b, mo_i32(b, 0), k->scale_cursor, MO_VALUES(decode_number(k, i)));
-  for (int i = 0; i < AHEAD; i++) fetch(k, decode_number(k, i), entries);
+  int first = eager(k->plan);
+  mo_value *zero = mo_i32(b, 0), *one = mo_i32(b, 1);
+  mo_value *index = zero, *group = zero;
+  if (first) decode_next_job(k, &index, &group, one);
+  mo_set(b, index, k->scale_cursor, MO_VALUES(zero));
+  mo_set(b, group, k->scale_cursor, MO_VALUES(one));
+  for (int i = first; i < AHEAD; i++) fetch(k, decode_number(k, i), entries);
 }
 
 void decode_await_scales(const decode_kernel *k, const decode_job *job,

@@ -87,20 +87,6 @@ static mo_values scores_at(const decode_kernel *k, mo_value **room,
   return (mo_values){4, room};
 }
 
-/* Q K^T of one head: [rows_all, tokens], float. */
-static mo_value *product(const decode_kernel *k, int64_t h, mo_value *number) {
-  mo_builder *b = k->b;
-  const decode_plan *plan = k->plan;
-  int64_t rows = plan->rows_all, columns = plan->tile / plan->pack;
-  mo_value *tile = load_tile(k, k->k_ring, h, number, plan->width);
-  if (plan->integer) return decode_integer_product(k, h, tile);
-  mo_value *zero = mo_i32(b, 0);
-  mo_value *q = mo_load(b, k->q_now, MO_VALUES(decode_number(k, h), zero, zero),
-                        MO_SHAPE(rows, plan->width));
-  return mo_matmul(b, MO_NT, q, mo_cast(b, tile, kernels_element(plan->dtype)),
-                   mo_full(b, MO_F32, MO_SHAPE(rows, columns), 0));
-}
-
 /* Products of 128 tokens from `token` on to scores in units of log2. */
 static mo_value *score(const decode_kernel *k, const decode_job *job, int64_t h,
                        mo_value *x, mo_value *token) {
@@ -109,9 +95,7 @@ static mo_value *score(const decode_kernel *k, const decode_job *job, int64_t h,
   mo_shape shape = MO_SHAPE(plan->rows_all, 128);
   double scale = plan->scale / (plan->softcap ? plan->softcap : LN_2);
   if (plan->scaled) x = mo_mul(b, x, decode_scales_of(k, false, job, h, token));
-  x = mo_mul(b, x,
-             plan->integer ? decode_integer_scale(k, h, scale)
-                           : mo_full(b, MO_F32, shape, scale));
+  x = mo_mul(b, x, decode_product_scale(k, job, h, scale));
   if (!plan->softcap) return x;
   return mo_mul(b, mo_tanh(b, x),
                 mo_full(b, MO_F32, shape, plan->softcap / LN_2));
@@ -125,7 +109,8 @@ void decode_score(const decode_kernel *k, const decode_job *job,
   int64_t rows = plan->rows_all, columns = plan->tile / plan->pack;
   mo_value *first = decode_times(k, t, plan->tile), *room[4];
   for (int64_t h = 0; h < plan->heads; h++) {
-    mo_value *s = product(k, h, number);
+    mo_value *tile = load_tile(k, k->k_ring, h, number, plan->width);
+    mo_value *s = decode_product(k, job, h, tile);
     for (int64_t c = 0; c < columns; c += 128) {
       mo_value *token = decode_plus(k, first, c * plan->pack);
       mo_value *x = mo_part(b, s, MO_SHAPE(0, c), MO_SHAPE(rows, 128));

@@ -126,17 +126,17 @@ static void declare_exchange(decode_kernel *k) {
 static void declare_queries(decode_kernel *k) {
   mo_builder *b = k->b;
   const decode_plan *plan = k->plan;
-  if (!plan->integer) {
+  int64_t some = plan->q_ready ? plan->B * plan->Hkv : plan->heads;
+  int64_t integers = 2 * plan->q_low;
+  k->q_all = mo_scratch(b, MO_VMEM, kernels_element(plan->dtype),
+                        MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D));
+  if (plan->pack > 1)
     k->q_now = mo_scratch(b, MO_VMEM, kernels_element(plan->dtype),
-                          MO_SHAPE(plan->heads, plan->rows_all, plan->width));
-    return;
-  }
-  k->q_now = mo_scratch(b, MO_VMEM, MO_I8,
-                        MO_SHAPE(plan->heads, 2 * plan->q_low, plan->D));
-  k->q_wide =
-      mo_scratch(b, MO_VMEM, MO_I32, MO_SHAPE(2 * plan->q_low, plan->D));
-  k->q_units =
-      mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(plan->heads, plan->rows, 128));
+                          MO_SHAPE(some, plan->rows_all, plan->width));
+  if (!plan->integer) return;
+  k->q_now = mo_scratch(b, MO_VMEM, MO_I8, MO_SHAPE(some, integers, plan->D));
+  k->q_wide = mo_scratch(b, MO_VMEM, MO_I32, MO_SHAPE(some, integers, plan->D));
+  k->q_units = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(some, plan->rows, 128));
 }
 
 static void declare_memory(decode_kernel *k) {
@@ -145,8 +145,6 @@ static void declare_memory(decode_kernel *k) {
   mo_element element = kernels_element(plan->dtype);
   mo_element cached = kernels_element(plan->cache_dtype);
   int64_t depth = plan->tile / plan->pack;
-  k->q_all = mo_scratch(b, MO_VMEM, element,
-                        MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D));
   declare_queries(k);
   k->k_ring = mo_scratch(b, MO_VMEM, cached,
                          MO_SHAPE(plan->ring, plan->heads, depth, plan->width));
@@ -276,7 +274,6 @@ static void start_step(const decode_kernel *k, decode_step *step) {
     step->state.acc[h] =
         mo_full(b, MO_F32, MO_SHAPE(rows, k->plan->v_width), 0);
   }
-  decode_load_queries(k, &step->scored);
   step->limits = decode_limits_of(k, &step->scored.entry);
 }
 
@@ -294,15 +291,14 @@ static void remember_place(const decode_kernel *k, const decode_job *job) {
  * known of the job that was scored, and its maxima. */
 enum { K_NUMBER, V_NUMBER, INDEX, GROUP, LENGTH, BEGIN, END, TILES, MAXIMA };
 
-static mo_values left(const decode_kernel *k, decode_step *step,
-                      mo_value **room) {
+static mo_values left(const decode_kernel *k, const decode_step *step,
+                      const decode_job *next, mo_value **room) {
   mo_builder *b = k->b;
   const decode_job *job = &step->scored;
   room[K_NUMBER] = mo_add(b, step->k_number, job->tiles);
   room[V_NUMBER] = mo_add(b, step->v_number, step->weighed.tiles);
-  room[INDEX] = job->index;
-  room[GROUP] = job->group;
-  decode_next_job(k, &room[INDEX], &room[GROUP], mo_i32(b, 1));
+  room[INDEX] = next->index;
+  room[GROUP] = next->group;
   room[LENGTH] = job->entry.length;
   room[BEGIN] = job->entry.begin;
   room[END] = job->entry.end;
@@ -331,6 +327,20 @@ static decode_step step_of(const decode_kernel *k, mo_value **in,
   return step;
 }
 
+/* Ends the tiles of a step: across the lanes goes what the next one begins
+ * with, the maxima and the next job's queries, both at once. */
+static decode_job prepare_next(const decode_kernel *k, decode_step *step) {
+  mo_builder *b = k->b;
+  decode_job next = step->scored;
+  decode_next_job(k, &next.index, &next.group, mo_i32(b, 1));
+  mo_value *last = decode_plus(k, step->entries, -1);
+  next.entry = decode_entry_get(k, mo_min(b, next.index, last));
+  for (int64_t h = 0; h < k->plan->heads; h++)
+    step->next_m[h] = columns_make(b, mo_reduce(b, MO_MAX, step->next_m[h], 1));
+  decode_prepare_job(k, &next);
+  return next;
+}
+
 /* All steps: one job is scored, the one before weighed, those before it
  * settled. */
 static void run_steps(const decode_kernel *k, mo_value *entries,
@@ -343,6 +353,9 @@ static void run_steps(const decode_kernel *k, mo_value *entries,
     room[MAXIMA + h] =
         mo_full(b, MO_F32, MO_SHAPE(plan->rows_all, 128), DECODE_LEAST);
   mo_values first = {MAXIMA + (int)plan->heads, room};
+  decode_prepare_all(k);
+  decode_prepare_job(k,
+                     &(decode_job){.group = zero, .entry = {.sequence = zero}});
   mo_value **in = mo_for(b, zero, decode_plus(k, jobs, 1 + 2 * plan->lag),
                          mo_i32(b, 1), first);
   decode_step step = step_of(k, in, entries);
@@ -353,11 +366,10 @@ static void run_steps(const decode_kernel *k, mo_value *entries,
   run_tiles(k, &step, zero, both, true, true);
   run_tiles(k, &step, both, weighed, false, true);
   run_tiles(k, &step, both, scored, true, false);
-  for (int64_t h = 0; h < plan->heads; h++)
-    step.next_m[h] = columns_make(b, mo_reduce(b, MO_MAX, step.next_m[h], 1));
+  const decode_job next = prepare_next(k, &step);
   decode_settle(k, &step.state, step.scored.number, jobs);
   remember_place(k, &step.scored);
-  mo_end(b, left(k, &step, room));
+  mo_end(b, left(k, &step, &next, room));
 }
 
 /* ---- The kernel -----------------------------------------------------------
@@ -399,8 +411,9 @@ static void write_body(decode_kernel *k) {
   }
   mo_copy(b, k->lengths, k->lengths_smem, k->lengths_arrived);
   if (k->table) mo_copy(b, k->table, k->table_smem, k->table_arrived);
-  decode_fetch_eager(k);
   mo_copy(b, k->q, k->q_all, k->q_arrived);
+  decode_fetch_scales_eager(k);
+  decode_fetch_eager(k);
   if (k->sinks) mo_copy(b, k->sinks, k->sinks_smem, k->sinks_arrived);
   decode_greet(k);
   fill_rings(k);
