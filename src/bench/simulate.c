@@ -11,7 +11,7 @@ static const pfl_allocator heap;
 enum { TENSORS = 12, REASON_SIZE = 160 };
 
 /* What came of one row on some chips. */
-typedef enum simulated { DONE, NO_KERNEL, HAZARD } simulated;
+typedef enum simulated { DONE, NO_KERNEL, HAZARD, UNSHARED } simulated;
 
 typedef struct simulation {
   const bench_options *options;
@@ -84,6 +84,17 @@ static int list_outputs(const bench_tensors *t, device_tensor *out) {
 
 /* ---- Rows ---------------------------------------------------------------- */
 
+/* Whether the chips share the work, or each would do all of it. */
+static bool is_shared(const kernels_program *program) {
+  for (int i = 0; i < program->kernel_count; i++) {
+    const kernels_kernel *kernel = &program->kernels[i];
+    if (kernel->communicates) return true;
+    for (int k = 0; k < kernel->input_count; k++)
+      if (kernel->inputs[k].split.split) return true;
+  }
+  return false;
+}
+
 static bool is_refusal(pfl_status status) {
   return status == PFL_STATUS_INVALID_ARGUMENT ||
          status == PFL_STATUS_UNIMPLEMENTED;
@@ -102,6 +113,11 @@ static pfl_status run_row(simulation *s, bench_tensors *tensors, int chips,
   pfl_status status =
       device_prepare(&s->slice, &asked.request, &program, error);
   if (status) return is_refusal(status) ? PFL_STATUS_OK : status;
+  if (chips > 1 && !is_shared(&program.kernels)) {
+    *out_outcome = UNSHARED;
+    device_program_release(&s->slice, &program);
+    return PFL_STATUS_OK;
+  }
   tensors_spoil_outputs(tensors);
   status = device_run(&s->slice, &program, inputs, list_inputs(tensors, inputs),
                       outputs, list_outputs(tensors, outputs), &times, error);
@@ -133,6 +149,7 @@ static void tell(simulation *s, const bench_tensors *tensors, int chips,
   else
     fprintf(out, "%9s %9s  %s: %.160s\n", "-", "-",
             outcome == HAZARD ? "HAZARD" : "no kernel", error->message);
+  fflush(out); /* a suite takes its time */
 }
 
 static pfl_status simulate_row(simulation *s, bench_tensors *tensors,
@@ -140,7 +157,8 @@ static pfl_status simulate_row(simulation *s, bench_tensors *tensors,
   for (int chips = 1; chips <= 4; chips += 3) {
     simulated outcome;
     PFL_TRY(run_row(s, tensors, chips, &outcome, error));
-    tell(s, tensors, chips, outcome, gate, error);
+    if (outcome != UNSHARED) tell(s, tensors, chips, outcome, gate, error);
+    if (outcome == NO_KERNEL) break;
   }
   return PFL_STATUS_OK;
 }

@@ -6,11 +6,11 @@
 
 #include "bench/bench.h"
 
-/* Runs every row of options->suite on one chip and on four, where there is a
- * kernel for it, with options->seed for the tensors and for the chips' malice,
- * and prints a table to options->results. INTERNAL: rows beyond the tolerance,
- * or with a hazard, which the table names. NOT_FOUND: no simulator.
- * INVALID_ARGUMENT, RESOURCE_EXHAUSTED. */
+/* Runs every row of options->suite on one chip and, where they share the work,
+ * on four, as far as there is a kernel for it, with options->seed for the
+ * tensors and for the chips' malice, and prints a table to options->results.
+ * INTERNAL: rows beyond the tolerance, or with a hazard, which the table names.
+ * NOT_FOUND: no simulator. INVALID_ARGUMENT, RESOURCE_EXHAUSTED. */
 PFL_NODISCARD pfl_status bench_simulate(const bench_options *options,
                                         pfl_error *error);
 
