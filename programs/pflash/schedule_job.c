@@ -56,7 +56,7 @@ static pfl_status add_summaries(schedule_job *job,
 /* Kernels that talk to each other run on all chips of the slice. */
 static int chips_of(const schedule_job *job, const schedule_program *program) {
   if (job->options->chips) return job->options->chips;
-  for (int64_t i = 0; i < program->instruction_count; i++)
+  for (int64_t i = 0; i < program->instruction_count && !program->top; i++)
     if (program->instructions[i].remote) return SCHEDULE_CHIPS_MAX;
   return 1;
 }
@@ -107,6 +107,11 @@ static pfl_status run_whole(schedule_job *job, pfl_error *error) {
     PFL_RAISE(error, INVALID_ARGUMENT,
               "--whole needs the program around the kernels, which %s has not",
               base_text_get(&job->title));
+  for (int64_t i = 0; i < job->dump.program_count; i++)
+    if (chips_of(job, job->dump.programs[i]) > 1)
+      PFL_RAISE(error, INVALID_ARGUMENT,
+                "--whole is for one chip: what launches programs on several "
+                "looks at state of the runtime that no listing has");
   return run(job, (const schedule_program *const *)job->dump.programs,
              job->dump.program_count, error);
 }

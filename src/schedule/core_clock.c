@@ -83,8 +83,12 @@ static inline void apply(core_clock *core, const vliw_effect *effect) {
     case VLIW_POPS_XLU: pop(&core->xlus[effect->unit].results); break;
     case VLIW_POPS_TRANSPOSE: pop(&core->xlus[effect->unit].transposed); break;
     case VLIW_POPS_EUP: pop(&core->eup); break;
+    case VLIW_POPS_SCALAR: pop(&core->scalars); break;
     case VLIW_STARTS_EUP:
       push(&core->eup, core->now + core->eup_latency);
+      break;
+    case VLIW_STARTS_SCALAR:
+      push(&core->scalars, core->now + core->scalar_latency);
       break;
     case VLIW_STARTS_XLU:
     case VLIW_TRANSPOSE_START:
@@ -109,7 +113,8 @@ void core_clock_start(core_clock *core, const schedule_model *model) {
       .xlu = (int)model->xlu_cycles,
       .xlu_latency = (int)model->xlu_latency_cycles,
       .transpose_latency = (int)model->transpose_latency_cycles,
-      .eup_latency = (int)model->eup_latency_cycles};
+      .eup_latency = (int)model->eup_latency_cycles,
+      .scalar_latency = (int)model->vector_to_scalar_cycles};
 }
 
 static inline void wait_until(int64_t time, schedule_cause cause, int64_t *need,
@@ -139,6 +144,9 @@ static void wait_for_results(const core_clock *core, const vliw_effect *effects,
         break;
       case VLIW_POPS_EUP:
         wait_until(head(&core->eup), SCHEDULE_CAUSE_EUP, need, why);
+        break;
+      case VLIW_POPS_SCALAR:
+        wait_until(head(&core->scalars), SCHEDULE_CAUSE_SCALAR, need, why);
         break;
       default: break;
     }

@@ -55,11 +55,11 @@ typedef struct core_clock {
   int64_t ready[VLIW_REGISTERS + 1];
   core_mxu mxus[VLIW_MXUS];
   core_xlu xlus[VLIW_XLUS];
-  core_queue eup;
+  core_queue eup, scalars;
   int64_t mxu_busy[VLIW_MXUS]; /* cycles worked */
   int mxu_latency[VLIW_MXUS];
   int push[2], push_latency[2]; /* plain, transposed */
-  int xlu, xlu_latency, transpose_latency, eup_latency;
+  int xlu, xlu_latency, transpose_latency, eup_latency, scalar_latency;
 } core_clock;
 
 void core_clock_start(core_clock *core, const schedule_model *model);

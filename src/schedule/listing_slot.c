@@ -238,6 +238,10 @@ static vliw_effect effect_of(const slot *s, vliw_action action) {
     effect.kind = pop_kind(s, mxu, xlu);
   } else if (action == VLIW_EUP) {
     effect.kind = VLIW_STARTS_EUP;
+  } else if (action == VLIW_PUSH_SCALAR) {
+    effect.kind = VLIW_STARTS_SCALAR;
+  } else if (action == VLIW_POP_SCALAR && !has_part(s, "sfrf")) {
+    effect.kind = VLIW_POPS_SCALAR;
   } else if (xlu >= 0 && strncmp(s->word, "vset.pattern", 12)) {
     effect.kind = xlu_kind(s);
   }
@@ -256,7 +260,7 @@ static void add_effect(listing_builder *builder, const slot *s,
   LISTING_ADD(builder, EFFECTS, effect);
   builder->bundle.effect_count++;
   builder->bundle.pops |=
-      effect.kind >= VLIW_POPS_MXU && effect.kind <= VLIW_POPS_EUP;
+      effect.kind >= VLIW_POPS_MXU && effect.kind <= VLIW_POPS_SCALAR;
 }
 
 /* ---- What it does ---------------------------------------------------------

@@ -31,7 +31,9 @@
   X(xlu_latency_cycles, 115, "from an XLU operation to its result")            \
   X(transpose_latency_cycles, 44,                                              \
     "from a transpose's end to its first result")                              \
-  X(eup_latency_cycles, 6, "from a transcendental to its result")
+  X(eup_latency_cycles, 6, "from a transcendental to its result")              \
+  X(vector_to_scalar_cycles, 49,                                               \
+    "from a vector's push to the scalar that pops it")
 
 typedef struct schedule_model {
 #define SCHEDULE_MODEL_FIELD(name, value, what) double name;

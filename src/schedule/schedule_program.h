@@ -126,7 +126,9 @@ typedef enum vliw_effect_kind {
   VLIW_POPS_XLU,
   VLIW_POPS_TRANSPOSE,
   VLIW_POPS_EUP,
+  VLIW_POPS_SCALAR,
   VLIW_STARTS_EUP,
+  VLIW_STARTS_SCALAR, /* a vector's value on its way to the scalar side */
   VLIW_STARTS_XLU,
   VLIW_TRANSPOSE_START,
   VLIW_TRANSPOSE_MORE,

@@ -299,7 +299,9 @@ pfl_status timed_advance(chip *c) {
     core_clock_issue(&c->core, program, bundle, profile->stalls[frame->pc]);
     profile->counts[frame->pc]++;
     if (c->core.now > c->slice->cycle_limit) return raise_limit(c);
-    if (bundle->syncs) {
+    if (bundle->syncs) { /* its waits read what its phis name */
+      rename_phis(frame, program->instructions + bundle->instructions,
+                  bundle->instruction_count);
       c->state = CHIP_SYNCS;
       return PFL_STATUS_OK;
     }

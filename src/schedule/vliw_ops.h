@@ -58,6 +58,8 @@
   X(scalar_parameter_address, PARAMETER, 1) \
   X(reloc, RELOCATION, 1)                   \
   X(sphi, PHI, 0)                           \
+  X(pphi, PHI, 0)                           \
+  X(vmphi, PHI, 0)                          \
   X(vphi, PHI, 0)                           \
   X(int_to_ptr, ALIAS, 0)                   \
   X(vdelay, DELAY, 0)                       \
@@ -84,7 +86,7 @@
   X(vsin, EUP, 2)           \
   X(vcos, EUP, 2)           \
   X(vsigshft, EUP, 2)       \
-  X(vpush, VECTOR, 2)       \
+  X(vpush, PUSH_SCALAR, 2)  \
   X(vxpose, VECTOR, 2)      \
   X(vld, VECTOR, 1)         \
   X(vst, VECTOR, 2)         \
@@ -136,46 +138,49 @@
   X(vmpackc, VECTOR, 1)
 
 /* What the executor does: the second column, each once. */
-#define VLIW_ACTION_LIST(X)                                                 \
-  X(ADD)                                                                    \
-  X(SUB)                                                                    \
-  X(MUL)                                                                    \
-  X(MULHI)                                                                  \
-  X(DIV)                                                                    \
-  X(REM)                                                                    \
-  X(MAX)                                                                    \
-  X(MIN)                                                                    \
-  X(AND)                                                                    \
-  X(OR)                                                                     \
-  X(XOR)                                                                    \
-  X(SHIFT_LEFT)                                                             \
-  X(SHIFT_RIGHT)                                                            \
-  X(SHIFT_SIGNED)                                                           \
-  X(LEADING_ZEROS)                                                          \
-  X(MOVE)                                                                   \
-  X(SELECT)                                                                 \
-  X(COMPARE)                                                                \
-  X(PRED_OR)                                                                \
-  X(PRED_NOR)                                                               \
-  X(PRED_AND)                                                               \
-  X(PRED_NAND)                                                              \
-  X(PRED_XOR)                                                               \
-  X(PRED_NOT)                                                               \
-  X(PRED_MOVE)                                                              \
-  X(LOAD)                                                                   \
-  X(STORE)                                                                  \
-  X(BRANCH)                                                                 \
-  X(HALT)                                                                   \
-  X(DMA)                                                                    \
-  X(WAIT)                                                                   \
-  X(FLAG_ADD)                                                               \
-  X(FLAG_SET)                                                               \
-  X(FLAG_CLAIM)                                                             \
-  X(FLAG_READ)                                                              \
-  X(POP_SCALAR)                                                             \
-  X(CALL)                                                                   \
-  X(OPERAND) X(PARAMETER) X(RELOCATION) X(PHI) X(ALIAS) X(DELAY) X(NOTHING) \
-      X(MATMUL) X(MATPUSH) X(POP) X(EUP) X(VECTOR) X(UNKNOWN)
+#define VLIW_ACTION_LIST(X)                                              \
+  X(ADD)                                                                 \
+  X(SUB)                                                                 \
+  X(MUL)                                                                 \
+  X(MULHI)                                                               \
+  X(DIV)                                                                 \
+  X(REM)                                                                 \
+  X(MAX)                                                                 \
+  X(MIN)                                                                 \
+  X(AND)                                                                 \
+  X(OR)                                                                  \
+  X(XOR)                                                                 \
+  X(SHIFT_LEFT)                                                          \
+  X(SHIFT_RIGHT)                                                         \
+  X(SHIFT_SIGNED)                                                        \
+  X(LEADING_ZEROS)                                                       \
+  X(MOVE)                                                                \
+  X(SELECT)                                                              \
+  X(COMPARE)                                                             \
+  X(PRED_OR)                                                             \
+  X(PRED_NOR)                                                            \
+  X(PRED_AND)                                                            \
+  X(PRED_NAND)                                                           \
+  X(PRED_XOR)                                                            \
+  X(PRED_NOT)                                                            \
+  X(PRED_MOVE)                                                           \
+  X(LOAD)                                                                \
+  X(STORE)                                                               \
+  X(BRANCH)                                                              \
+  X(HALT)                                                                \
+  X(DMA)                                                                 \
+  X(WAIT)                                                                \
+  X(FLAG_ADD)                                                            \
+  X(FLAG_SET)                                                            \
+  X(FLAG_CLAIM)                                                          \
+  X(FLAG_READ)                                                           \
+  X(POP_SCALAR)                                                          \
+  X(CALL)                                                                \
+  X(OPERAND)                                                             \
+  X(PARAMETER)                                                           \
+  X(RELOCATION)                                                          \
+  X(PHI) X(ALIAS) X(DELAY) X(NOTHING) X(MATMUL) X(MATPUSH) X(POP) X(EUP) \
+      X(PUSH_SCALAR) X(VECTOR) X(UNKNOWN)
 
 typedef enum vliw_action {
 #define VLIW_ACTION_ENUM(name) VLIW_##name,
