@@ -109,6 +109,31 @@ static void test_coverage_within(void) {
         "%d of %d", c.wider, c.draws);
 }
 
+/* Sides that were measured apart, in different numbers of processes. */
+static void test_coverage_apart(void) {
+  enum { A = 5, B = 8 };
+  const experiment e = {B, 15, 1.1, 0.03, 0.03, 0};
+  int draws = check_cases(600), held = 0;
+  for (int i = 0; i < draws; i++) {
+    bootstrap_runs a[A], b[B];
+    bootstrap_ratio r;
+    draw_blocks(&e);
+    for (int n = 0; n < A; n++)
+      a[n] = (bootstrap_runs){drawn[n].a, drawn[n].a_count};
+    for (int n = 0; n < B; n++)
+      b[n] = (bootstrap_runs){drawn[n].b, drawn[n].b_count};
+    CHECK_NEED(
+        !bootstrap_compare_apart(a, A, b, B, 600, check_random(), &r, NULL));
+    held += holds(r.ratio.low, r.ratio.high, e.ratio);
+    CHECK(r.blocks == A, "%lld", (long long)r.blocks);
+  }
+  CHECK(held > 0.95 * draws - five_sigma(0.95, draws), "%d of %d", held, draws);
+  CHECK(held < 0.999 * draws, "%d of %d: too wide", held, draws);
+  if (getenv("PFLASH_TEST_SHOW"))
+    printf("apart, %d and %d processes: outer %.1f %% of %d\n", A, B,
+           100.0 * held / draws, draws);
+}
+
 /* Percentiles of resamples alone are too narrow for few processes, which is why
  * the wider interval is taken (rule 36). */
 static void test_few_processes(void) {
@@ -265,8 +290,8 @@ static void test_outlier_effect(void) {
 }
 
 int main(void) {
-  return CHECK_RUN(test_coverage, test_coverage_within, test_few_processes,
-                   test_known_answers, test_symmetry, test_too_few_runs,
-                   test_no_spread, test_student, test_steady,
+  return CHECK_RUN(test_coverage, test_coverage_within, test_coverage_apart,
+                   test_few_processes, test_known_answers, test_symmetry,
+                   test_too_few_runs, test_no_spread, test_student, test_steady,
                    test_outlier_effect);
 }

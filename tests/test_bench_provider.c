@@ -171,7 +171,7 @@ static void test_wrong_estimates(void) {
   }
 }
 
-/* ---- The economic part of a report --------------------------------------- */
+/* ---- The economic part of a report ------------------------------------- */
 
 static void test_economy(void) {
   char path[512];
@@ -222,7 +222,7 @@ static void test_economy(void) {
   CHECK_NEED(!unsetenv("PFLASH_LIBTPU"));
 }
 
-/* ---- Plans --------------------------------------------------------------- */
+/* ---- Plans ------------------------------------------------------------- */
 
 static void test_plan(void) {
   bench_plan plan;

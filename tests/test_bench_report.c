@@ -228,13 +228,22 @@ static void test_html(void) {
   check_balance(r.html);
   CHECK(strstr(r.html, "a &lt;b&gt; &amp; &quot;c&quot;"), "the command");
   /* nothing is fetched and nothing runs */
-  CHECK(!strstr(r.html, "http") && !strstr(r.html, "<script") &&
+  CHECK(!strstr(r.html, "href=") && !strstr(r.html, "<script") &&
             !strstr(r.html, "src=") && !strstr(r.html, "@import") &&
             !strstr(r.html, "url("),
         "the page needs something else");
   int rows = (int)get(r.document.root, "rows")->length;
-  CHECK(occurrences(r.html, "class=\"cell\"") == rows, "%d cells",
+  /* a bar and a strip for each */
+  CHECK(occurrences(r.html, "class=\"cell\"") == 2 * rows, "%d cells",
         occurrences(r.html, "class=\"cell\""));
+  static const char *const parts[] = {"answer",   "verdicts", "cost",
+                                      "roofline", "measured", "latency",
+                                      "numbers",  "prices",   "rules"};
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    char id[32];
+    snprintf(id, sizeof id, "id=\"%s\"", parts[i]);
+    CHECK(occurrences(r.html, id) == 1, "no %s", parts[i]);
+  }
   CHECK(occurrences(r.html, "class=\"ours\" width") == rows + 1, "%d bars",
         occurrences(r.html, "class=\"ours\" width"));
   CHECK(!strstr(r.html, "nan") && !strstr(r.html, "inf%"), "no number");

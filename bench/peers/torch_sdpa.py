@@ -74,9 +74,15 @@ def attend(q, k, v, causal):
             q, k, v, is_causal=causal)
 
 
+def spread(cell, tensor):
+    """A key-value head for each query head: made once, and not timed."""
+    return tensor.repeat_interleave(cell["q_heads"] // cell["kv_heads"], dim=1)
+
+
 class Forward:
     def __init__(self, cell, inputs):
-        self.tensors = inputs["q"], inputs["k"], inputs["v"]
+        self.tensors = (inputs["q"], spread(cell, inputs["k"]),
+                        spread(cell, inputs["v"]))
         self.causal = cell["causal"]
 
     def run(self):
@@ -109,7 +115,7 @@ class Decode:
     def __init__(self, cell, inputs):
         self.shape = inputs["q"].shape
         heads, width = cell["kv_heads"], cell["head_dim"]
-        self.q = inputs["q"].view(1, heads, -1, width)
+        self.q = inputs["q"].view(cell["batch"], heads, -1, width)
         self.caches = [(inputs["k"].clone(), inputs["v"].clone())
                        for _ in range(cell["copies"])]
         self.next = 0
@@ -132,6 +138,11 @@ def load(cell):
     if cell["cache_dtype"] != cell["dtype"]:
         return None, (f"no {cell['cache_dtype']} cache in "
                       "scaled_dot_product_attention")
+    for feature in "window", "softcap", "sinks":
+        if cell.get(feature):
+            return None, f"no {feature} in the flash backend of torch"
+    if cell["op"] == "backward" and cell["q_heads"] != cell["kv_heads"]:
+        return None, "no gradients of shared key-value heads by themselves"
     torch.set_num_threads(cell["threads"])
     try:
         work = OPS[cell["op"]](cell, read_tensors(cell["inputs"]))

@@ -1,4 +1,4 @@
-/* pflash bench: this machine measured, by src/bench. */
+/* pflash bench and pflash report: by src/bench. */
 #include "bench/bench.h"
 
 #include <stdio.h>
@@ -69,6 +69,7 @@ static pfl_status measure(const cli_options *options, pfl_error *error) {
       .journal_path = options->journal_path,
       .json_path = options->json_path,
       .html_path = options->html_path,
+      .csv_path = options->csv_path,
       .command = base_text_get(&line),
       .results = stdout,
       .talk = stderr};
@@ -88,6 +89,8 @@ static pfl_status check_uses(const cli_options *options, pfl_error *error) {
                              {"--journal", options->journal_path, timed},
                              {"--json", options->json_path, timed},
                              {"--html", options->html_path, timed},
+                             {"--csv", options->csv_path, timed},
+                             {"compare", options->word_count, timed},
                              {"--part", options->part, timed},
                              {"--data", options->data, timed},
                              {"--prices", options->prices, timed},
@@ -104,6 +107,30 @@ static pfl_status simulate(const cli_options *options, pfl_error *error) {
   return bench_simulate(&bench, error);
 }
 
+/* What reports that are there already are told with. */
+static bench_options telling(const cli_options *options) {
+  return (bench_options){.data = options->data,
+                         .prices = options->prices,
+                         .plan = options->plan,
+                         .json_path = options->json_path,
+                         .html_path = options->html_path,
+                         .csv_path = options->csv_path,
+                         .results = stdout};
+}
+
+static int compare(const cli_options *options) {
+  pfl_error error;
+  bench_options bench = telling(options);
+  if (options->word_count < BENCH_WORDS) {
+    base_error_set(&error, PFL_STATUS_INVALID_ARGUMENT,
+                   "compare needs two reports: compare A.json B.json");
+    return print_misuse(COMMAND_BENCH, &error);
+  }
+  return bench_compare(options->words[1], options->words[2], &bench, &error)
+             ? print_failure(COMMAND_BENCH, &error)
+             : EXIT_DONE;
+}
+
 int bench_command(const cli_options *options) {
   pfl_error error;
   if (check_uses(options, &error)) return print_misuse(COMMAND_BENCH, &error);
@@ -111,7 +138,16 @@ int bench_command(const cli_options *options) {
     bench_list(stdout);
     return EXIT_DONE;
   }
+  if (options->word_count) return compare(options);
   pfl_status status = device_of(options) == ON_SIM ? simulate(options, &error)
                                                    : measure(options, &error);
   return status ? print_failure(COMMAND_BENCH, &error) : EXIT_DONE;
+}
+
+int report_command(const cli_options *options) {
+  pfl_error error;
+  bench_options bench = telling(options);
+  return bench_report_again(options->in, &bench, &error)
+             ? print_failure(COMMAND_REPORT, &error)
+             : EXIT_DONE;
 }

@@ -11,6 +11,7 @@
   X(SCHEDULE, schedule, "What a TPU program will take, cycle by cycle.") \
   X(TUNE, tune, "The best tiles for a TPU program, found ahead of time.") \
   X(BENCH, bench, "The benchmark: this machine measured.")           \
+  X(REPORT, report, "A benchmark's report, told again.")             \
   X(INFO, info, "This machine, as the kernels see it.")
 
 /* NONE is `pflash` without a command. */

@@ -62,9 +62,18 @@ static const char *const descriptions[COMMAND_COUNT][3] = {
         {"Measures attention on this machine and prints a table: the time of "
          "each workload, its share of what the machine can do, the error "
          "against fp64, and the same of other implementations where --peer "
-         "asks for them. docs/benchmark.md has the method.",
+         "asks for them; then what a TPU v5e-4, predicted, and other devices "
+         "would do, and what a dollar buys on each. docs/benchmark.md and "
+         "docs/method.md have the method.",
+         "On sim nothing is timed: rows are computed on the simulated chips and "
+         "held against fp64.",
          "It ends with exit code 1 when a result is further from fp64 than it "
          "may be; the table and the reports say which."},
+    [COMMAND_REPORT] =
+        {"Reads a report that pflash bench wrote as JSON and tells it again: "
+         "the table on standard output, and the page, the CSV or the JSON where "
+         "they are asked for, with today's prices or others.",
+         "Whatever follows from the samples is worked out anew."},
     [COMMAND_INFO] =
         {"Tells the version, the CPU with its caches and memory, the kernels "
          "and threads that the other commands use unless told otherwise, and "

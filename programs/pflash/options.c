@@ -163,6 +163,17 @@ static bool read_processes(const cli_option *row, const char *text,
   return value >= 1 && value <= REPORT_PROCESSES_MAX;
 }
 
+/* "compare A.json B.json" */
+static bool read_comparison(const cli_option *row, const char *text,
+                            cli_options *options) {
+  (void)row;
+  if (options->word_count == BENCH_WORDS ||
+      (!options->word_count && strcmp(text, "compare")))
+    return false;
+  options->words[options->word_count++] = text;
+  return *text != 0;
+}
+
 static bool read_peer(const cli_option *row, const char *text,
                       cli_options *options) {
   bool known = strchr(text, '/');
@@ -292,6 +303,7 @@ static bool read_flops(const cli_option *row, const char *text,
 #define SCHEDULE (1u << COMMAND_SCHEDULE)
 #define TUNE (1u << COMMAND_TUNE)
 #define BENCH (1u << COMMAND_BENCH)
+#define REPORT (1u << COMMAND_REPORT)
 #define INFO (1u << COMMAND_INFO)
 #define SLOT(field) offsetof(cli_options, field)
 
@@ -454,6 +466,13 @@ const cli_option option_table[] = {
      .help = "Threads to compute with, " THREADS "; one for each CPU that the "
              "process may run on if not given. The results do not depend on "
              "it."},
+    {BENCH, "compare A.json B.json", .read = read_comparison, .repeats = true,
+     .must_be = "compare, and two reports",
+     .help = "Measure nothing, but hold two reports against each other, which "
+             "must be of the same cells."},
+    {REPORT, "REPORT.json", .read = read_path, .slot = SLOT(in),
+     .must_be = "a path", .required = REPORT,
+     .help = "A report that pflash bench --json wrote."},
     {BENCH, "--suite", .choices = suite_words, .read = read_word,
      .slot = SLOT(suite),
      .help = "What to measure; quick if not given." BENCH_SUITE_LIST(TELL)},
@@ -484,15 +503,15 @@ const cli_option option_table[] = {
     {BENCH, "--part", .choices = part_words, .read = read_choice,
      .slot = SLOT(part),
      .help = "What to do; all if not given." BENCH_PART_LIST(TELL)},
-    {BENCH, "--prices", .argument = "FILE.csv", .read = read_path,
+    {BENCH | REPORT, "--prices", .argument = "FILE.csv", .read = read_path,
      .slot = SLOT(prices), .must_be = "a path",
      .help = "A table of prices in place of the one that is shipped "
              "(docs/method.md)."},
-    {BENCH, "--data", .argument = "DIR", .read = read_path,
+    {BENCH | REPORT, "--data", .argument = "DIR", .read = read_path,
      .slot = SLOT(data), .must_be = "a path",
      .help = "A directory of tables in place of those that are shipped: "
              "hardware, prices, others' results (docs/method.md)."},
-    {BENCH, "--plan", .argument = "FILE.json", .read = read_path,
+    {BENCH | REPORT, "--plan", .argument = "FILE.json", .read = read_path,
      .slot = SLOT(plan), .must_be = "a path",
      .help = "What is asked, written down before it is measured, in place of "
              "the plan that is shipped (docs/method.md)."},
@@ -511,10 +530,13 @@ const cli_option option_table[] = {
              "measure none again that is in it: an interrupted benchmark goes "
              "on where it was. The file must be of the same program, machine "
              "and options."},
-    {BENCH, "--json", .argument = "FILE", .read = read_path,
+    {BENCH | REPORT, "--json", .argument = "FILE", .read = read_path,
      .slot = SLOT(json_path), .must_be = "a path",
      .help = "Write the report to this file, as JSON."},
-    {SCHEDULE | BENCH, "--html", .argument = "FILE", .read = read_path,
+    {BENCH | REPORT, "--csv", .argument = "FILE", .read = read_path,
+     .slot = SLOT(csv_path), .must_be = "a path",
+     .help = "Write the report to this file, as a table."},
+    {SCHEDULE | BENCH | REPORT, "--html", .argument = "FILE", .read = read_path,
      .slot = SLOT(html_path), .must_be = "a path",
      .help = "Write the report to this file, as a page to look at."},
     {BENCH, "--list", .slot = SLOT(list),

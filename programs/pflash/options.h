@@ -60,6 +60,7 @@ const char *emit_name(emit which);
 
 /* Numbers that help tells. */
 #define PEERS_MAX 16 /* of one benchmark */
+#define BENCH_WORDS 3 /* of `pflash bench compare A.json B.json` */
 #define TILES_MAX 8  /* of a plan */
 #define CHIPS_MAX 4  /* that one program runs on */
 #define TIMEOUT_MAX 86400
@@ -122,9 +123,11 @@ typedef struct cli_options {
   const char *trace;
   const char *peers[PEERS_MAX];
   int peer_count;
+  const char *words[BENCH_WORDS]; /* "compare", A, B */
+  int word_count;
   int part, processes, process;
   const char *prices, *data, *plan;
-  const char *journal_path, *json_path, *html_path;
+  const char *journal_path, *json_path, *html_path, *csv_path;
   bool list;
   char *const *arguments; /* all of them, after the command */
   int argument_count;

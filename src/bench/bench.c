@@ -7,8 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "bench/compare.h"
 #include "bench/estimate.h"
+#include "bench/report_write.h"
 #include "bench/suite.h"
 
 enum { LANES_MAX = 2, PATH_SIZE = 160 };
@@ -25,14 +26,8 @@ typedef struct bench {
 
 /* ---- Before ------------------------------------------------------------ */
 
-/* Finds out whether a report can be written before anything is measured. */
-static pfl_status try_path(const char *path, pfl_error *error) {
-  if (!path) return PFL_STATUS_OK;
-  base_output output;
-  PFL_TRY(base_output_begin(path, &output, error));
-  pfl_status status = base_output_end(&output, PFL_STATUS_CANCELLED, NULL);
-  (void)status; /* CANCELLED: it leaves no trace */
-  return PFL_STATUS_OK;
+static report_paths paths_of(const bench_options *o) {
+  return (report_paths){o->json_path, o->html_path, o->csv_path};
 }
 
 static pfl_status check_processes(const bench_options *o, pfl_error *error) {
@@ -66,8 +61,8 @@ static pfl_status check_options(const bench_options *options,
                 "no peer is called %s, and it is no path (with a '/')",
                 options->peers[i]);
   PFL_TRY(check_processes(options, error));
-  PFL_TRY(try_path(options->json_path, error));
-  return try_path(options->html_path, error);
+  const report_paths paths = paths_of(options);
+  return report_try_paths(&paths, error);
 }
 
 static pfl_status make_directory(bench *b, pfl_error *error) {
@@ -262,30 +257,11 @@ static pfl_status measure(bench *b, pfl_error *error) {
 
 /* ---- After ------------------------------------------------------------- */
 
-typedef pfl_status report_form(const bench_report *report, base_text *out_text,
-                               pfl_error *error);
-
-static pfl_status write_report(const bench_report *report, report_form *form,
-                               const char *path, pfl_error *error) {
-  if (!path) return PFL_STATUS_OK;
-  base_text text = {0};
-  base_output output;
-  pfl_status status = form(report, &text, error);
-  if (status == PFL_STATUS_OK) status = base_output_begin(path, &output, error);
-  if (status == PFL_STATUS_OK) {
-    status = base_output_write(&output, base_text_get(&text),
-                               (int64_t)text.length, error);
-    status = base_output_end(&output, status, error);
-  }
-  base_text_release(&text);
-  return status;
-}
-
 static pfl_status tell_results(const bench *b, pfl_error *error) {
   const bench_report *r = &b->report;
   if (b->options->results) PFL_TRY(report_text(r, b->options->results, error));
-  PFL_TRY(write_report(r, report_json, b->options->json_path, error));
-  PFL_TRY(write_report(r, report_html, b->options->html_path, error));
+  const report_paths paths = paths_of(b->options);
+  PFL_TRY(report_write(r, &paths, error));
   int64_t failed = 0;
   for (int64_t i = 0; i < r->row_count; i++)
     failed += report_side_measured(&r->rows[i].sides[0]) &&
@@ -304,6 +280,40 @@ pfl_status bench_run(const bench_options *options, pfl_error *error) {
   if (status == PFL_STATUS_OK && !options->process)
     status = tell_results(&b, error);
   clean_up(&b);
+  return status;
+}
+
+/* ---- Earlier reports --------------------------------------------------- */
+
+static report_sources sources_of(const bench_options *o) {
+  return (report_sources){o->data, o->prices, o->plan};
+}
+
+pfl_status bench_report_again(const char *json_path,
+                              const bench_options *options, pfl_error *error) {
+  const report_sources sources = sources_of(options);
+  const report_paths paths = paths_of(options);
+  bench_report report;
+  PFL_TRY(report_read(json_path, &sources, &report, error));
+  pfl_status status = PFL_STATUS_OK;
+  if (options->results) status = report_text(&report, options->results, error);
+  if (status == PFL_STATUS_OK) status = report_write(&report, &paths, error);
+  report_release(&report);
+  return status;
+}
+
+pfl_status bench_compare(const char *a, const char *b,
+                         const bench_options *options, pfl_error *error) {
+  const report_sources sources = sources_of(options);
+  bench_comparison comparison;
+  base_text text = {0};
+  PFL_TRY(compare_open(a, b, &sources, &comparison, error));
+  if (options->results) compare_text(&comparison, options->results);
+  pfl_status status = compare_json(&comparison, &text, error);
+  if (status == PFL_STATUS_OK)
+    status = report_write_text(&text, options->json_path, error);
+  base_text_release(&text);
+  compare_close(&comparison);
   return status;
 }
 

@@ -69,6 +69,7 @@ typedef struct bench_options {
                                is not measured again; NULL: not kept */
   const char *json_path;    /* NULL: not written */
   const char *html_path;    /* NULL: not written */
+  const char *csv_path;     /* NULL: not written */
   const char *command; /* the command line, for the report; NULL: not said */
   FILE *results;       /* the table; NULL: not printed */
   FILE *talk;          /* progress; NULL: none */
@@ -84,6 +85,19 @@ typedef struct bench_options {
  * written all the same and say which. Others: a path that cannot be written. */
 PFL_NODISCARD pfl_status bench_run(const bench_options *options,
                                    pfl_error *error);
+
+/* Reads a report that bench_run wrote as JSON and tells it again: the table,
+ * and the files whose paths are set; with today's tables, prices and plan. Of
+ * the options it reads those, results, and the paths. */
+PFL_NODISCARD pfl_status bench_report_again(const char *json_path,
+                                            const bench_options *options,
+                                            pfl_error *error);
+
+/* Holds the report `b` against `a`, of the same cells: a table on results, and
+ * JSON. INVALID_ARGUMENT: their workloads differ. */
+PFL_NODISCARD pfl_status bench_compare(const char *a, const char *b,
+                                       const bench_options *options,
+                                       pfl_error *error);
 
 /* Prints the suites with their rows, and the peers. */
 void bench_list(FILE *out);

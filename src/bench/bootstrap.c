@@ -48,10 +48,31 @@ static double resample(const bootstrap_block *blocks, int64_t count,
   return log_ratio(a, b);
 }
 
+/* One side by itself: its processes, then their runs. */
+static side_sum resample_side(const bootstrap_runs *runs, int64_t count,
+                              uint64_t *state) {
+  side_sum sum = {0};
+  for (int64_t i = 0; i < count; i++) {
+    const bootstrap_runs *drawn = &runs[draw_below(state, count)];
+    add_drawn(&sum, drawn->seconds, drawn->count, state);
+  }
+  return sum;
+}
+
 static bench_quantity from_logs(double value, double low, double high,
                                 double low90, double high90) {
   return (bench_quantity){exp(value), exp(low), exp(high), exp(low90),
                           exp(high90)};
+}
+
+/* The percentiles of logarithms, which it sorts, as an interval. */
+static bench_quantity from_percentiles(double value, double *logs,
+                                       int64_t count) {
+  statistics_sort(logs, count);
+  return from_logs(value, statistics_quantile(logs, count, 0.025),
+                   statistics_quantile(logs, count, 0.975),
+                   statistics_quantile(logs, count, 0.05),
+                   statistics_quantile(logs, count, 0.95));
 }
 
 static pfl_status find_resampled(const bootstrap_block *blocks, int64_t count,
@@ -61,11 +82,7 @@ static pfl_status find_resampled(const bootstrap_block *blocks, int64_t count,
   if (!logs) PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for resamples");
   for (int64_t i = 0; i < resamples; i++)
     logs[i] = resample(blocks, count, &seed);
-  statistics_sort(logs, resamples);
-  *out_ratio = from_logs(value, statistics_quantile(logs, resamples, 0.025),
-                         statistics_quantile(logs, resamples, 0.975),
-                         statistics_quantile(logs, resamples, 0.05),
-                         statistics_quantile(logs, resamples, 0.95));
+  *out_ratio = from_percentiles(value, logs, resamples);
   free(logs);
   return PFL_STATUS_OK;
 }
@@ -112,14 +129,18 @@ static double standard_error(const bootstrap_block *blocks, int64_t count,
   return sqrt(squares / (n - 1) / n);
 }
 
-static bench_quantity find_asymptotic(const bootstrap_block *blocks,
-                                      int64_t count, double value) {
-  int64_t freedom;
-  double error = standard_error(blocks, count, &freedom);
+static bench_quantity from_error(double value, double error, int64_t freedom) {
   double wide = statistics_student(freedom, 0.95) * error;
   double narrow = statistics_student(freedom, 0.90) * error;
   return from_logs(value, value - wide, value + wide, value - narrow,
                    value + narrow);
+}
+
+static bench_quantity find_asymptotic(const bootstrap_block *blocks,
+                                      int64_t count, double value) {
+  int64_t freedom;
+  double error = standard_error(blocks, count, &freedom);
+  return from_error(value, error, freedom);
 }
 
 /* ---- Both -------------------------------------------------------------- */
@@ -146,20 +167,96 @@ static bench_quantity outer(bench_quantity a, bench_quantity b) {
                           fmin(a.low90, b.low90), fmax(a.high90, b.high90)};
 }
 
+static void conclude(bench_quantity resampled, bench_quantity asymptotic,
+                     bootstrap_ratio *out_ratio) {
+  double one = bootstrap_half_width(resampled);
+  double other = bootstrap_half_width(asymptotic);
+  out_ratio->resampled = resampled;
+  out_ratio->asymptotic = asymptotic;
+  out_ratio->ratio = outer(resampled, asymptotic);
+  out_ratio->differ = fmax(one, other) > 1.2 * fmin(one, other);
+}
+
 pfl_status bootstrap_compare(const bootstrap_block *blocks, int64_t count,
                              int64_t resamples, uint64_t seed,
                              bootstrap_ratio *out_ratio, pfl_error *error) {
   int64_t least_runs;
   double value = pooled_log(blocks, count, &least_runs);
-  bench_quantity point = quantity_point(exp(value));
+  bench_quantity point = quantity_point(exp(value)), resampled;
   *out_ratio = (bootstrap_ratio){point, point, point, false, count};
   if (least_runs < BOOTSTRAP_RUNS_MIN) return PFL_STATUS_OK;
-  PFL_TRY(find_resampled(blocks, count, resamples, seed, value,
-                         &out_ratio->resampled, error));
-  out_ratio->asymptotic = find_asymptotic(blocks, count, value);
-  double one = bootstrap_half_width(out_ratio->resampled);
-  double other = bootstrap_half_width(out_ratio->asymptotic);
-  out_ratio->ratio = outer(out_ratio->resampled, out_ratio->asymptotic);
-  out_ratio->differ = fmax(one, other) > 1.2 * fmin(one, other);
+  PFL_TRY(
+      find_resampled(blocks, count, resamples, seed, value, &resampled, error));
+  conclude(resampled, find_asymptotic(blocks, count, value), out_ratio);
+  return PFL_STATUS_OK;
+}
+
+/* ---- Apart ------------------------------------------------------------- */
+
+static side_sum pool(const bootstrap_runs *runs, int64_t count) {
+  side_sum all = {0};
+  for (int64_t i = 0; i < count; i++) {
+    side_sum some = sum_up(runs[i].seconds, runs[i].count);
+    all = (side_sum){all.seconds + some.seconds, all.runs + some.runs};
+  }
+  return all;
+}
+
+/* Variance of the logarithm of a side's mean, and its degrees of freedom: over
+ * its processes, or over the runs of the only one. */
+static double side_variance(const bootstrap_runs *runs, int64_t count,
+                            int64_t *out_freedom) {
+  if (count == 1) {
+    *out_freedom = runs->count - 1;
+    return log_variance(runs->seconds, runs->count);
+  }
+  double mean = 0, squares = 0, n = (double)count;
+  for (int pass = 0; pass < 2; pass++)
+    for (int64_t i = 0; i < count; i++) {
+      side_sum sum = sum_up(runs[i].seconds, runs[i].count);
+      double value = log(sum.seconds / (double)sum.runs);
+      if (pass)
+        squares += (value - mean) * (value - mean);
+      else
+        mean += value / n;
+    }
+  *out_freedom = count - 1;
+  return squares / (n - 1) / n;
+}
+
+/* Welch's t: variances that need not be equal (Satterthwaite 1946). */
+static bench_quantity find_welch(const bootstrap_runs *a, int64_t a_count,
+                                 const bootstrap_runs *b, int64_t b_count,
+                                 double value) {
+  int64_t a_freedom, b_freedom;
+  double va = side_variance(a, a_count, &a_freedom);
+  double vb = side_variance(b, b_count, &b_freedom);
+  double freedom = (va + vb) * (va + vb) /
+                   (va * va / (double)a_freedom + vb * vb / (double)b_freedom);
+  int64_t whole = freedom >= 1 ? (int64_t)fmin(freedom, 1e6) : 1;
+  return from_error(value, sqrt(va + vb), whole);
+}
+
+pfl_status bootstrap_compare_apart(const bootstrap_runs *a, int64_t a_count,
+                                   const bootstrap_runs *b, int64_t b_count,
+                                   int64_t resamples, uint64_t seed,
+                                   bootstrap_ratio *out_ratio,
+                                   pfl_error *error) {
+  side_sum all_a = pool(a, a_count), all_b = pool(b, b_count);
+  double value = log_ratio(all_a, all_b);
+  int64_t least = all_a.runs < all_b.runs ? all_a.runs : all_b.runs;
+  bench_quantity point = quantity_point(exp(value));
+  *out_ratio = (bootstrap_ratio){point, point, point, false,
+                                 a_count < b_count ? a_count : b_count};
+  if (least < BOOTSTRAP_RUNS_MIN) return PFL_STATUS_OK;
+  double *logs = malloc((size_t)resamples * sizeof *logs);
+  if (!logs) PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for resamples");
+  for (int64_t i = 0; i < resamples; i++) {
+    side_sum drawn = resample_side(a, a_count, &seed);
+    logs[i] = log_ratio(drawn, resample_side(b, b_count, &seed));
+  }
+  conclude(from_percentiles(value, logs, resamples),
+           find_welch(a, a_count, b, b_count, value), out_ratio);
+  free(logs);
   return PFL_STATUS_OK;
 }

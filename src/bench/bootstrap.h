@@ -41,6 +41,19 @@ PFL_NODISCARD pfl_status bootstrap_compare(const bootstrap_block *blocks,
                                            bootstrap_ratio *out_ratio,
                                            pfl_error *error);
 
+/* Runs of one side in one process. */
+typedef struct bootstrap_runs {
+  const double *seconds;
+  int64_t count;
+} bootstrap_runs;
+
+/* The same for sides that were measured apart, each in processes of its own:
+ * their processes are drawn apart (rule 35). Each process has runs. */
+PFL_NODISCARD pfl_status bootstrap_compare_apart(
+    const bootstrap_runs *a, int64_t a_count, const bootstrap_runs *b,
+    int64_t b_count, int64_t resamples, uint64_t seed,
+    bootstrap_ratio *out_ratio, pfl_error *error);
+
 /* Half the width of the interval in parts of the value (rule 40): of its
  * logarithm, so that it is the same for a / b and b / a. NAN: no interval. */
 double bootstrap_half_width(bench_quantity ratio);

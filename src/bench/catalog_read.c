@@ -64,16 +64,18 @@ static pfl_status read_word(const csv_table *table, int64_t row, int64_t column,
 
 /* ---- hardware.csv ------------------------------------------------------ */
 
-#define CHIP_COLUMNS(X)                                               \
-  X(CHIP_KEY, "chip")                                                 \
-  X(CHIP_NAME, "name")                                                \
-  X(CHIP_FLOAT16, "float16")                                          \
-  X(CHIP_TFLOPS16, "tflops16")                                        \
-  X(CHIP_INT8, "int8_tops") X(CHIP_FP8, "fp8_tflops")                 \
-      X(CHIP_MEMORY, "memory_gb") X(CHIP_BANDWIDTH, "bandwidth_gb_s") \
-          X(CHIP_LINK, "link_gb_s") X(CHIP_TDP, "tdp_w")              \
-              X(CHIP_RETRIEVED, "retrieved") X(CHIP_SOURCE, "source") \
-                  X(CHIP_NOTE, "note")
+#define CHIP_COLUMNS(X)               \
+  X(CHIP_KEY, "chip")                 \
+  X(CHIP_NAME, "name")                \
+  X(CHIP_FLOAT16, "float16")          \
+  X(CHIP_TFLOPS16, "tflops16")        \
+  X(CHIP_INT8, "int8_tops")           \
+  X(CHIP_FP8, "fp8_tflops")           \
+  X(CHIP_MEMORY, "memory_gb")         \
+  X(CHIP_BANDWIDTH, "bandwidth_gb_s") \
+  X(CHIP_LINK, "link_gb_s")           \
+  X(CHIP_TDP, "tdp_w")                \
+  X(CHIP_RETRIEVED, "retrieved") X(CHIP_SOURCE, "source") X(CHIP_NOTE, "note")
 enum { CHIP_COLUMNS(COLUMN_ENUM) };
 static const char *const chip_columns[] = {CHIP_COLUMNS(COLUMN_NAME) NULL};
 
@@ -102,15 +104,19 @@ static pfl_status read_chip(const csv_table *t, int64_t row, void *out_item,
 
 /* ---- prices.csv -------------------------------------------------------- */
 
-#define PRICE_COLUMNS(X)                                                       \
-  X(PRICE_PROVIDER, "provider")                                                \
-  X(PRICE_SKU, "sku")                                                          \
-  X(PRICE_CHIP, "chip")                                                        \
-  X(PRICE_CHIPS, "chips")                                                      \
-  X(PRICE_USD, "usd_per_hour") X(PRICE_KIND, "kind") X(PRICE_REGION, "region") \
-      X(PRICE_AREA, "area") X(PRICE_ZONE, "zone") X(PRICE_AS_OF, "as_of")      \
-          X(PRICE_RETRIEVED, "retrieved") X(PRICE_SOURCE, "source")            \
-              X(PRICE_NOTE, "note")
+#define PRICE_COLUMNS(X)          \
+  X(PRICE_PROVIDER, "provider")   \
+  X(PRICE_SKU, "sku")             \
+  X(PRICE_CHIP, "chip")           \
+  X(PRICE_CHIPS, "chips")         \
+  X(PRICE_USD, "usd_per_hour")    \
+  X(PRICE_KIND, "kind")           \
+  X(PRICE_REGION, "region")       \
+  X(PRICE_AREA, "area")           \
+  X(PRICE_ZONE, "zone")           \
+  X(PRICE_AS_OF, "as_of")         \
+  X(PRICE_RETRIEVED, "retrieved") \
+  X(PRICE_SOURCE, "source") X(PRICE_NOTE, "note")
 enum { PRICE_COLUMNS(COLUMN_ENUM) };
 static const char *const price_columns[] = {PRICE_COLUMNS(COLUMN_NAME) NULL};
 
@@ -141,16 +147,20 @@ static pfl_status read_price(const csv_table *t, int64_t row, void *out_item,
 
 /* ---- published.csv ----------------------------------------------------- */
 
-#define RESULT_COLUMNS(X)                                             \
-  X(RESULT_MODEL, "model")                                            \
-  X(RESULT_CHIP, "chip")                                              \
-  X(RESULT_CHIPS, "chips")                                            \
-  X(RESULT_PRECISION, "precision")                                    \
-  X(RESULT_SCENARIO, "scenario") X(RESULT_METRIC, "metric")           \
-      X(RESULT_VALUE, "value") X(RESULT_UNIT, "unit")                 \
-          X(RESULT_SOFTWARE, "software") X(RESULT_AS_OF, "as_of")     \
-              X(RESULT_KIND, "kind") X(RESULT_RETRIEVED, "retrieved") \
-                  X(RESULT_SOURCE, "source") X(RESULT_NOTE, "note")
+#define RESULT_COLUMNS(X)                                     \
+  X(RESULT_MODEL, "model")                                    \
+  X(RESULT_CHIP, "chip")                                      \
+  X(RESULT_CHIPS, "chips")                                    \
+  X(RESULT_PRECISION, "precision")                            \
+  X(RESULT_SCENARIO, "scenario")                              \
+  X(RESULT_METRIC, "metric")                                  \
+  X(RESULT_VALUE, "value")                                    \
+  X(RESULT_UNIT, "unit")                                      \
+  X(RESULT_SOFTWARE, "software")                              \
+  X(RESULT_AS_OF, "as_of")                                    \
+  X(RESULT_KIND, "kind")                                      \
+  X(RESULT_RETRIEVED, "retrieved") X(RESULT_SOURCE, "source") \
+      X(RESULT_NOTE, "note")
 enum { RESULT_COLUMNS(COLUMN_ENUM) };
 static const char *const result_columns[] = {RESULT_COLUMNS(COLUMN_NAME) NULL};
 
@@ -216,13 +226,14 @@ static pfl_status read_share(const csv_table *t, int64_t row, void *out_item,
 
 /* ---- anchors.csv ------------------------------------------------------- */
 
-#define ANCHOR_COLUMNS(X)                                            \
-  X(ANCHOR_CHIP, "chip")                                             \
-  X(ANCHOR_PROGRAM, "program")                                       \
-  X(ANCHOR_MEASURED, "measured_ms")                                  \
-  X(ANCHOR_PREDICTED, "predicted_ms") X(ANCHOR_COMPILER, "compiler") \
-      X(ANCHOR_RETRIEVED, "retrieved") X(ANCHOR_SOURCE, "source")    \
-          X(ANCHOR_NOTE, "note")
+#define ANCHOR_COLUMNS(X)             \
+  X(ANCHOR_CHIP, "chip")              \
+  X(ANCHOR_PROGRAM, "program")        \
+  X(ANCHOR_MEASURED, "measured_ms")   \
+  X(ANCHOR_PREDICTED, "predicted_ms") \
+  X(ANCHOR_COMPILER, "compiler")      \
+  X(ANCHOR_RETRIEVED, "retrieved")    \
+  X(ANCHOR_SOURCE, "source") X(ANCHOR_NOTE, "note")
 enum { ANCHOR_COLUMNS(COLUMN_ENUM) };
 static const char *const anchor_columns[] = {ANCHOR_COLUMNS(COLUMN_NAME) NULL};
 

@@ -161,9 +161,14 @@ int64_t report_day(const bench_report *report);
 /* A table of 80 columns and its legend. */
 PFL_NODISCARD pfl_status report_text(const bench_report *report, FILE *out,
                                      pfl_error *error);
+/* Its economic part, if there is one. */
+void report_text_economy(const bench_report *report, FILE *out);
 /* Every fact and every raw sample; docs/bench.schema.json has the schema. */
 PFL_NODISCARD pfl_status report_json(const bench_report *report,
                                      base_text *out_text, pfl_error *error);
+/* A line for each side and each device. */
+PFL_NODISCARD pfl_status report_csv(const bench_report *report,
+                                    base_text *out_text, pfl_error *error);
 /* One page that needs nothing but itself. */
 PFL_NODISCARD pfl_status report_html(const bench_report *report,
                                      base_text *out_text, pfl_error *error);

@@ -9,6 +9,7 @@
  * decides how wide it is and the labels, which are no part of it, keep their
  * size on a phone. */
 #include <math.h>
+#include <string.h>
 
 #include "bench/report_html.h"
 
@@ -96,7 +97,7 @@ static void add_peer_value(base_text *html, const report_row *row,
 static void add_side(base_text *html, const report_row *row,
                      const report_side *side) {
   bool is_ours = side == row->sides;
-  if (is_ours && !report_side_counts(side)) {
+  if (is_ours && report_side_measured(side) && !report_side_counts(side)) {
     base_text_add_string(html,
                          "<div class=\"words bad\">wrong: the error is beyond "
                          "the tolerance, the time does not count</div>");
@@ -118,19 +119,18 @@ static void add_side(base_text *html, const report_row *row,
 }
 
 static void add_row(base_text *html, const report_row *row, int side_count) {
+  char title[BENCH_TITLE_SIZE];
   const bench_workload *w = &row->workload;
-  const char *mask = w->op == BENCH_OP_DECODE ? ""
-                     : w->causal              ? "causal "
-                                              : "full ";
   const char *remark = report_row_remark(row);
+  const char *words = bench_workload_title(w, title);
   base_text_format(html,
                    "<div class=\"cell\"><div class=\"name\" style=\"grid-row:"
-                   "span %d\">%s%lld <b>%s</b><small>%d thread%s, %s%s"
+                   "span %d\">%s <b>%s</b><small>%s%s%d thread%s, %s%s"
                    "<span class=\"bad\">%s</span></small></div>",
-                   side_count, mask, (long long)w->kv_length,
-                   bench_workload_dtype(w), row->threads,
-                   row->threads == 1 ? "" : "s", report_limit_name(row->limit),
-                   *remark ? ", " : "", remark);
+                   side_count, words + strcspn(words, " ") + 1,
+                   bench_workload_dtype(w), w->model, *w->model ? ", " : "",
+                   row->threads, row->threads == 1 ? "" : "s",
+                   report_limit_name(row->limit), *remark ? ", " : "", remark);
   for (int i = 0; i < side_count; i++) add_side(html, row, &row->sides[i]);
   base_text_add_string(html, "</div>\n");
 }
@@ -154,16 +154,20 @@ void html_add_charts(base_text *html, const bench_report *report) {
     const char *heading, *note;
   } sections[] = {
       {BENCH_OP_FORWARD, "Forward",
-       "Batch 1, 8 heads, head dimension 128; the length is the number. "
-       "Causal FLOPs count half."},
+       "The number is the length; without a model: batch 1, 8 heads, head "
+       "dimension 128. Causal FLOPs count half, of a window the pairs in it."},
       {BENCH_OP_BACKWARD, "Backward",
        "The gradients of q, k and v alone; FLOPs count 2.5 times forward."},
       {BENCH_OP_DECODE, "Decode",
-       "One new token, 32 query heads on 8 key-value heads; the length of the "
-       "cache is the number. The cache is read from memory, never found in the "
-       "CPU's."},
+       "One new token; the number is the length of the cache; without a model: "
+       "32 query heads on 8 key-value heads. The cache is read from memory, "
+       "never found in the CPU's."},
   };
   for (size_t s = 0; s < sizeof sections / sizeof *sections; s++) {
+    int64_t rows = 0;
+    for (int64_t i = 0; i < report->row_count; i++)
+      rows += report->rows[i].workload.op == sections[s].op;
+    if (!rows) continue;
     base_text_format(html, "<section><h2>%s</h2><p class=\"soft\">%s</p>\n",
                      sections[s].heading, sections[s].note);
     add_axis(html);

@@ -32,11 +32,15 @@ static void add_head(base_text *html, const bench_report *report) {
   html_add_text(html, m->cpu);
   base_text_format(html,
                    "</h1>\n<p class=\"soft\">%lld CPUs, %s kernels; %lld rows "
-                   "in %.0f s from %s. Every number here was measured on this "
-                   "machine in that time.</p>\n",
+                   "measured here in %.0f s, %s",
                    (long long)m->cpus, report->manifest.isa,
                    (long long)report->row_count, report->manifest.seconds,
                    report->manifest.start);
+  if (report->economy.device_count)
+    base_text_format(html, "; %lld cells on %d other devices, from data",
+                     (long long)report->economy.cell_count,
+                     report->economy.device_count);
+  base_text_add_string(html, ".</p>\n");
 }
 
 typedef struct span {
@@ -144,88 +148,6 @@ static void add_legend(base_text *html, const bench_report *report) {
       "row.</p>\n");
 }
 
-/* ---- Tables ------------------------------------------------------------ */
-
-static void add_interval(base_text *html, const statistics_summary *summary) {
-  if (isnan(summary->low))
-    base_text_add_string(html, "<td>-</td>");
-  else
-    base_text_format(html, "<td>%.3f\xe2\x80\x93%.3f</td>", summary->low * 1e3,
-                     summary->high * 1e3);
-}
-
-static void add_table_side(base_text *html, const report_row *row,
-                           const report_side *side) {
-  const statistics_summary *s = &side->summary;
-  char title[BENCH_TITLE_SIZE];
-  base_text_format(html, "<tr%s><td>%s</td><td>%s</td><td>%d</td><td>",
-                   side == row->sides ? "" : " class=\"theirs\"",
-                   bench_workload_title(&row->workload, title),
-                   bench_workload_dtype(&row->workload), row->threads);
-  html_add_text(html, side->title);
-  base_text_add_string(html, "</td>");
-  if (!report_side_measured(side)) {
-    base_text_add_string(html, "<td class=\"reason\" colspan=\"9\">skipped: ");
-    html_add_text(html, side->reason);
-    base_text_add_string(html, "</td></tr>\n");
-    return;
-  }
-  base_text_format(html, "<td>%.3f</td>", s->median * 1e3);
-  add_interval(html, s);
-  base_text_format(html,
-                   "<td>%.3f</td><td>%.1f %s</td><td>%.1f</td><td>%.1e</td>"
-                   "<td%s>%.2f</td><td>",
-                   s->min * 1e3, side->rate * 1e-9, report_rate_unit(row),
-                   100 * side->fraction, side->verdict.error,
-                   side->verdict.passed ? "" : " class=\"bad\"",
-                   side->verdict.relative);
-  if (side->clean >= 0)
-    base_text_format(html, "%lld / ", (long long)side->clean);
-  base_text_format(html, "%lld</td><td>%lld / %lld</td></tr>\n",
-                   (long long)s->count, (long long)s->mild,
-                   (long long)s->severe);
-}
-
-static void add_table(base_text *html, const bench_report *report) {
-  base_text_add_string(
-      html,
-      "<section><h2>Every number</h2><div class=\"wide\"><table><thead><tr>"
-      "<th>workload</th><th>dtype</th><th>thr.</th><th>by</th>"
-      "<th>median ms</th><th>95 % interval</th><th>min ms</th><th>rate</th>"
-      "<th>% limit</th><th>max error</th><th>/ tolerance</th>"
-      "<th>clean / runs</th><th>outliers</th></tr></thead><tbody>\n");
-  for (int64_t i = 0; i < report->row_count; i++)
-    for (int side = 0; side < report->side_count; side++)
-      add_table_side(html, &report->rows[i], &report->rows[i].sides[side]);
-  base_text_add_string(html, "</tbody></table></div></section>\n");
-}
-
-static pfl_status add_limits(base_text *html, const bench_report *report,
-                             pfl_error *error) {
-  base_text_add_string(
-      html,
-      "<section><h2>Limits of this machine</h2><div class=\"wide\"><table>"
-      "<thead><tr><th>limit</th><th>threads</th><th>median</th><th>best</th>"
-      "<th>runs</th></tr></thead><tbody>\n");
-  for (int kind = 0; kind < BENCH_LIMIT_COUNT; kind++)
-    for (int i = 0; report_threads_get(report, i); i++) {
-      int32_t threads = report_threads_get(report, i);
-      bench_limit limit = (bench_limit)kind;
-      report_limit found;
-      PFL_TRY(report_limit_find(report, limit, threads, &found, error));
-      if (!found.runs) continue;
-      base_text_format(
-          html,
-          "<tr><td class=\"what\">%s: %s</td><td>%d</td><td>%.1f %s</td>"
-          "<td>%.1f</td><td>%lld</td></tr>\n",
-          report_limit_name(limit), report_limit_what(limit), threads,
-          found.median * 1e-9, report_limit_unit(limit), found.best * 1e-9,
-          (long long)found.runs);
-    }
-  base_text_add_string(html, "</tbody></table></div></section>\n");
-  return PFL_STATUS_OK;
-}
-
 /* ---- Words ------------------------------------------------------------- */
 
 static void add_method(base_text *html, const bench_report *report) {
@@ -282,6 +204,18 @@ static void add_fact(base_text *html, const char *name, const char *value) {
   base_text_add_string(html, "</dd>\n");
 }
 
+static void add_economic_facts(base_text *html, const bench_report *report) {
+  const bench_economy *e = &report->economy;
+  if (!e->device_count) return;
+  add_fact(html, "TPU compiler", e->compiler);
+  add_fact(html, "plan, SHA-256", e->plan.hash);
+  for (int i = 0; i < CATALOG_FILES; i++) {
+    char name[64];
+    snprintf(name, sizeof name, "%s, SHA-256", catalog_file_name(i));
+    add_fact(html, name, e->catalog.tables[i].hash);
+  }
+}
+
 static void add_manifest(base_text *html, const bench_report *report) {
   const bench_machine *m = &report->manifest.machine;
   char number[MACHINE_TEXT_SIZE + 64];
@@ -294,6 +228,12 @@ static void add_manifest(base_text *html, const bench_report *report) {
   snprintf(number, sizeof number, "%llu",
            (unsigned long long)report->manifest.seed);
   add_fact(html, "seed", number);
+  snprintf(number, sizeof number, "%d; resumed %lld times",
+           report->manifest.processes, (long long)report->manifest.resumed);
+  add_fact(html, "processes", number);
+  snprintf(number, sizeof number, "%.1f us, an empty call on every thread",
+           report->manifest.dispatch_seconds * 1e6);
+  add_fact(html, "dispatch", number);
   add_fact(html, "from", report->manifest.start);
   add_fact(html, "to", report->manifest.end);
   add_fact(html, "CPU", m->cpu);
@@ -309,14 +249,16 @@ static void add_manifest(base_text *html, const bench_report *report) {
   snprintf(number, sizeof number, "%lld bytes; huge pages: %s",
            (long long)m->page_bytes, *m->huge_pages ? m->huge_pages : "none");
   add_fact(html, "pages", number);
-  add_fact(html, "evidence", "measured");
+  add_economic_facts(html, report);
   base_text_add_string(html, "</dl></section>\n");
 }
 
-pfl_status report_html(const bench_report *report, base_text *out_text,
-                       pfl_error *error) {
-  base_text *html = out_text;
-  add_head(html, report);
+static pfl_status add_measured(base_text *html, const bench_report *report,
+                               pfl_error *error) {
+  if (!report->row_count) return PFL_STATUS_OK;
+  base_text_add_string(html, "<section id=\"measured\"><h2>Measured here ");
+  html_add_evidence(html, BENCH_EVIDENCE_MEASURED);
+  base_text_add_string(html, "</h2>\n");
   add_failures(html, report);
   base_text_add_string(html, "<div class=\"tiles\">\n");
   add_tile(html, report, BENCH_OP_FORWARD, "the arithmetic peak");
@@ -324,10 +266,25 @@ pfl_status report_html(const bench_report *report, base_text *out_text,
   add_tile(html, report, BENCH_OP_DECODE, "the read bandwidth");
   base_text_add_string(html, "</div>\n");
   add_legend(html, report);
+  base_text_add_string(html, "</section>\n");
   html_add_charts(html, report);
-  add_table(html, report);
-  PFL_TRY(add_limits(html, report, error));
-  add_method(html, report);
+  html_add_latency(html, report);
+  html_add_table(html, report);
+  return html_add_limits(html, report, error);
+}
+
+pfl_status report_html(const bench_report *report, base_text *out_text,
+                       pfl_error *error) {
+  base_text *html = out_text;
+  add_head(html, report);
+  html_add_answer(html, report);
+  html_add_verdicts(html, report);
+  html_add_costs(html, report);
+  PFL_TRY(html_add_roofline(html, report, error));
+  PFL_TRY(add_measured(html, report, error));
+  PFL_TRY(html_add_prices(html, report, error));
+  if (report->row_count) add_method(html, report);
+  html_add_rules(html, report);
   add_manifest(html, report);
   base_text_add_string(html, "</main></body></html>\n");
   return base_text_check(html, error);

@@ -4,7 +4,7 @@
 
 #include "bench/report.h"
 
-#define ROW "%-20s %-5s %4s %9s %5s %10s %5s %8s %6s"
+#define ROW "%-22s %-5s %2s %9s %5s %10s %5s %8s %6s"
 
 /* Half the width of the interval, in per cent of the median. */
 static void print_spread(char *text, size_t size,
@@ -99,6 +99,7 @@ static void print_remarks(const bench_report *report, FILE *out) {
       {"beyond",
        "faster than the limit; one of the two is not what it should "
        "be"},
+      {"unsteady", "it had not settled: the time supports no verdict"},
   };
   for (size_t n = 0; n < sizeof remarks / sizeof *remarks; n++)
     for (int64_t i = 0; i < report->row_count; i++) {
@@ -109,23 +110,29 @@ static void print_remarks(const bench_report *report, FILE *out) {
     }
 }
 
-pfl_status report_text(const bench_report *report, FILE *out,
-                       pfl_error *error) {
-  const report_manifest *r = &report->manifest;
-  const bench_machine *m = &r->machine;
-  fprintf(out, "pallas-flash %s, suite %s, %s kernels, seed %llu\n", r->version,
-          r->suite, r->isa, (unsigned long long)r->seed);
-  fprintf(out, "%s, %lld CPUs, %s\n\n", m->cpu, (long long)m->cpus, r->start);
+/* A line before the first row of a model. */
+static void print_model(const bench_report *report, int64_t i, FILE *out) {
+  const bench_workload *w = &report->rows[i].workload;
+  if (!*w->model ||
+      (i && !strcmp(report->rows[i - 1].workload.model, w->model)))
+    return;
+  fprintf(out, "%s\n", w->model);
+}
+
+static pfl_status print_rows(const bench_report *report, FILE *out,
+                             pfl_error *error) {
   fprintf(out, ROW "\n", "workload", "dtype", "T", "ms", "95%", "rate", "limit",
           "error", report->side_count > 1 ? "peer" : "");
-  for (int64_t i = 0; i < report->row_count; i++)
+  for (int64_t i = 0; i < report->row_count; i++) {
+    print_model(report, i, out);
     for (int side = 0; side < report->side_count; side++)
       print_side(&report->rows[i], &report->rows[i].sides[side], out);
+  }
   fputs(
       "\nT threads; ms median, 95% half of its interval; rate by the median, "
-      "FLOPs of\ncausal rows counted half, of backward 2.5 times forward; "
-      "error the largest from\nfp64; limit the share of what this machine "
-      "did, in turns with the row:\n",
+      "FLOPs of\ncausal rows counted half, of windows the pairs in them, of "
+      "backward 2.5 times\nforward; error the largest from fp64; limit the "
+      "share of what this machine did,\nin turns with the row:\n",
       out);
   PFL_TRY(print_limits(report, out, error));
   if (report->side_count > 1)
@@ -135,5 +142,20 @@ pfl_status report_text(const bench_report *report, FILE *out,
         "same\n",
         out);
   print_remarks(report, out);
+  return PFL_STATUS_OK;
+}
+
+pfl_status report_text(const bench_report *report, FILE *out,
+                       pfl_error *error) {
+  const report_manifest *r = &report->manifest;
+  const bench_machine *m = &r->machine;
+  fprintf(out, "pallas-flash %s, suite %s, %s kernels, seed %llu\n", r->version,
+          r->suite, r->isa, (unsigned long long)r->seed);
+  fprintf(out, "%s, %lld CPUs, %s\n", m->cpu, (long long)m->cpus, r->start);
+  if (report->row_count) {
+    fputc('\n', out);
+    PFL_TRY(print_rows(report, out, error));
+  }
+  report_text_economy(report, out);
   return PFL_STATUS_OK;
 }

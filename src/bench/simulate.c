@@ -45,7 +45,7 @@ static pfl_status ask(const bench_workload *w, int chips, asked_kernel *out,
   return PFL_STATUS_OK;
 }
 
-/* ---- Tensors ------------------------------------------------------------- */
+/* ---- Tensors ----------------------------------------------------------- */
 
 static device_tensor tensor(const char *name, pfl_dtype dtype, int64_t batch,
                             int64_t heads, int64_t rows, int64_t width,
@@ -82,7 +82,7 @@ static int list_outputs(const bench_tensors *t, device_tensor *out) {
   return t->output_count;
 }
 
-/* ---- Rows ---------------------------------------------------------------- */
+/* ---- Rows -------------------------------------------------------------- */
 
 /* Whether the chips share the work, or each would do all of it. */
 static bool is_shared(const kernels_program *program) {
