@@ -59,6 +59,8 @@ static bool take(tensors *t, const mo_op *kernel) {
   return true;
 }
 
+static sim_slice *slice;
+
 /* False if it is refused. */
 static bool run(const mo_module *module, const tensors *t, sim_report *report) {
   bool result = t->count > 0; /* the last one */
@@ -68,16 +70,9 @@ static bool run(const mo_module *module, const tensors *t, sim_report *report) {
                        .results = t->list + t->count - result,
                        .result_count = result,
                        .has_communication = true};
-  sim_options options = {.chips = CHIPS,
-                         .threads = 1,
-                         .hostile = true,
-                         .seed = 7,
-                         .step_limit = STEPS};
   sim_program *program;
-  sim_slice *slice;
   pfl_error error;
   if (sim_program_create(&kernel, &limited, &program, &error)) return false;
-  CHECK_NEED(!sim_slice_create(&options, &limited, &slice, &error));
   sim_run given = {.chips = CHIPS};
   for (int i = 0; i < CHIPS; i++) {
     given.operands[i] = t->bytes[i];
@@ -89,7 +84,6 @@ static bool run(const mo_module *module, const tensors *t, sim_report *report) {
         "%s", error.message);
   for (int i = 0; i < report->hazard_count; i++)
     report->hazards[i].op = report->hazards[i].file = NULL; /* the program's */
-  sim_slice_destroy(slice);
   sim_program_destroy(program);
   return true;
 }
@@ -200,6 +194,12 @@ static void try_text(const base_text *text, counts *n) {
 
 static void test_mutants(void) {
   counts n = {0};
+  sim_options options = {.chips = CHIPS,
+                         .threads = 1,
+                         .hostile = true,
+                         .seed = 7,
+                         .step_limit = STEPS};
+  CHECK_NEED(!sim_slice_create(&options, &limited, &slice, &(pfl_error){0}));
   for (int k = 0; k < MOSAIC_KERNELS; k++)
     for (int turn = check_cases(600); turn > 0; turn--) {
       mo_builder b;
@@ -215,6 +215,7 @@ static void test_mutants(void) {
       try_text(&text, &n);
       base_text_release(&text);
     }
+  sim_slice_destroy(slice);
   printf("%d read, %d legal, %d run, %d with hazards\n", n.parsed, n.legal,
          n.run, n.hazards);
   CHECK(n.run > 5 && n.hazards > 0, "nothing tried: %d run, %d with hazards",
