@@ -122,8 +122,7 @@ static void test_order(void) {
   }
 }
 
-/* ---- What is shipped --------------------------------------------------------
- */
+/* ---- What is shipped ----------------------------------------------------- */
 
 static const char *const shipped[] = {""
 #include "kernels/tuned_rows.inc"

@@ -1,6 +1,7 @@
 /* DMAs, sync flags, inputs, several chips; and listings that nobody meant. */
 #include <math.h>
 
+#include "directory.h"
 #include "failing.h"
 #include "listing_case.h"
 #include "schedule/schedule_dump.h"
@@ -8,8 +9,7 @@
 
 #define LISTINGS PFLASH_TESTS_DIR "/listings"
 
-/* ---- DMAs ------------------------------------------------------------------
- */
+/* ---- DMAs ---------------------------------------------------------------- */
 
 #define BYTES_PER_CYCLE (819 / 1.5)
 #define LATENCY 750 /* 500 ns at 1.5 GHz */
@@ -107,8 +107,7 @@ static void test_wait_in_vain(void) {
   case_release(&c);
 }
 
-/* ---- Inputs ----------------------------------------------------------------
- */
+/* ---- Inputs -------------------------------------------------------------- */
 
 /* A kernel that reads a table into SMEM and loops as often as it says. */
 static void add_table_kernel(listing_case *c) {
@@ -158,8 +157,7 @@ static void test_missing_input(void) {
   }
 }
 
-/* ---- Several chips ----------------------------------------------------------
- */
+/* ---- Several chips ------------------------------------------------------- */
 
 static const char four_allocations[] =
     "  #allocation6 [shape = 's32[]', space=sflag, size = 0x4, offset = 0x20, "
@@ -281,8 +279,7 @@ static void test_link_settings(void) {
   }
 }
 
-/* ---- Real listings of our own kernels ---------------------------------------
- */
+/* ---- Real listings of our own kernels ------------------------------------ */
 
 static int64_t run_listing(const char *path, int chips) {
   schedule_program *program;
@@ -348,8 +345,73 @@ static void test_directory(void) {
         "no directory");
 }
 
-/* ---- What nobody meant ------------------------------------------------------
- */
+static void write_file(const char *name, const char *text) {
+  FILE *file = fopen(in_directory(name), "w");
+  CHECK_NEED(file && fputs(text, file) >= 0 && !fclose(file));
+}
+
+static schedule_result run_dump(const schedule_dump *dump) {
+  schedule_request request = {
+      .programs = (const schedule_program *const *)dump->programs,
+      .program_count = dump->program_count,
+      .aliases = dump->aliases,
+      .alias_count = dump->alias_count,
+      .model = schedule_model_default()};
+  schedule_result result;
+  pfl_error error;
+  CHECK_NEED(!schedule_run(&request, &case_heap, &result, &error));
+  return result;
+}
+
+/* The program around the kernels calls one by its name and by another, and what
+ * has no listing; the kernel's loop goes by what it is called with. */
+static void test_whole_program(void) {
+  directory_make();
+  write_file("1-TLP-9-final_bundles.txt",
+             "     0   :  { %1 = inlined_call /* <late-initialization> */ }\n"
+             "   0x1   :  { %s2_s1 = smov.u32 5 }\n"
+             "   0x2   :  { %3 = inlined_call %s2_s1 /* %k.1 = add(%a) */ }\n"
+             "   0x3   :  { %s4_s1 = smov.u32 7 }\n"
+             "   0x4   :  { %5 = inlined_call %s4_s1 /* %k.2 = add(%k.1) */ }\n"
+             "   0x5   :  { %6 = inlined_call %s4_s1 /* %z.1 = x(%k.2) */ }"
+             " /* End region 0 :: End region 8 */\n");
+  write_file("2-k.1-9-final_bundles.txt",
+             "     0   :  { %s1_s0 = inlined_call_operand.<no memory space> "
+             "[shape: s32[1], index: 0, kind: input, shape index: {}]  ;;  "
+             "%s2_s6 = smov.u32 0 }\n"
+             "   0x1 LB: > { %s3_s6 = sphi %s2_s6, %s4_s6  ;;  "
+             "%s4_s6 = sadd.s32 1, %s3_s6 } /* Start region 2 */\n"
+             "   0x2   : > { %p5_p0 = scmp.lt.s32.totalorder %s4_s6, %s1_s0 }\n"
+             "   0x3   : > { %6 = sbr.rel (%p5_p0) target = $region2 }\n"
+             "   0x4   : > {}\n   0x5   : > {}\n   0x6   : > {}\n"
+             "   0x7   : > {}\n   0x8   :  {} /* exit bundle: %k.1 */\n");
+  write_file("1-TLP-00-deduplication-map.txt",
+             "key:k.1\nordinal:0\nequivalent_hlos[size=2]:\n  k.1\n  k.2\n");
+  schedule_dump dump;
+  CHECK_NEED(!schedule_dump_read(directory, &case_heap, &dump, NULL));
+  CHECK(dump.has_top && dump.programs[0]->top && dump.alias_count == 1,
+        "the map is not read");
+  schedule_result result = run_dump(&dump);
+  const schedule_profile *top = &result.profiles[0], *k = &result.profiles[1];
+  CHECK(k->calls == 2 && k->counts[1] == 5 + 7, "%lld calls, %llu trips",
+        (long long)k->calls, (unsigned long long)k->counts[1]);
+  int64_t own = 0;
+  for (int i = 0; i < SCHEDULE_CAUSES; i++) own += top->causes[i];
+  CHECK(own + k->cycles == top->cycles && top->cycles == result.cycles,
+        "%lld and %lld of %lld", (long long)own, (long long)k->cycles,
+        (long long)result.cycles);
+  CHECK(result.warning_count == 1 &&
+            result.warnings[0].kind == SCHEDULE_WARNING_CALL &&
+            result.warnings[0].bundle == 5,
+        "%lld notes, the first: bundle 0x%llx %s",
+        (long long)result.warning_count, (long long)result.warnings[0].bundle,
+        schedule_warning_text(result.warnings[0].kind));
+  schedule_result_release(&result, &case_heap);
+  schedule_dump_release(&dump);
+  CHECK(folder_remove(directory) == 3, "files");
+}
+
+/* ---- What nobody meant --------------------------------------------------- */
 
 /* The text stays until as many more are read as there are buffers. */
 static char *read_whole(const char *path, size_t *out_length) {
@@ -501,6 +563,6 @@ int main(void) {
   return CHECK_RUN(test_dma, test_queue, test_flag_counts, test_wait_in_vain,
                    test_input, test_missing_input, test_signal, test_send,
                    test_deadlock, test_link_settings, test_listings,
-                   test_directory, test_truncated, test_damaged, test_foreign,
-                   test_other_tables, test_memory);
+                   test_directory, test_whole_program, test_truncated,
+                   test_damaged, test_foreign, test_other_tables, test_memory);
 }

@@ -24,8 +24,7 @@ static void check_values(listing_case *c, const char *what) {
   case_release(c);
 }
 
-/* ---- Arithmetic -----------------------------------------------------------
- */
+/* ---- Arithmetic ---------------------------------------------------------- */
 
 typedef uint32_t operation(uint32_t a, uint32_t b);
 static uint32_t add(uint32_t a, uint32_t b) { return a + b; }
@@ -131,8 +130,7 @@ static void test_leading_zeros(void) {
   check_values(&c, "sclz");
 }
 
-/* ---- Comparisons, predicates, selection -----------------------------------
- */
+/* ---- Comparisons, predicates, selection ---------------------------------- */
 
 static bool holds(const char *name, int order) {
   if (!strcmp(name, "eq")) return order == 0;
@@ -219,8 +217,7 @@ static void test_smem(void) {
   check_values(&c, "SMEM");
 }
 
-/* ---- Branches -------------------------------------------------------------
- */
+/* ---- Branches ------------------------------------------------------------ */
 
 /* A loop of `trips`: its body and the four delay slots each time. */
 static void test_loop(void) {
@@ -262,8 +259,7 @@ static void test_nowhere(void) {
   case_release(&c);
 }
 
-/* ---- What is not known ----------------------------------------------------
- */
+/* ---- What is not known --------------------------------------------------- */
 
 /* A branch on what the vector side computed is not taken, and told. */
 static void test_vector_branch(void) {

@@ -1,5 +1,9 @@
 /* pflash schedule: what a compiled TPU program will take. */
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "output.h"
 #include "schedule_job.h"
@@ -61,7 +65,15 @@ static pfl_status check_files(const cli_options *options, pfl_error *error) {
   return PFL_STATUS_OK;
 }
 
+/* Started by `pflash tune`, nobody waits for the answer once that has ended. */
+static void end_with_parent(void) {
+  const char *parent = getenv("PFLASH_TUNE");
+  if (parent && strtol(parent, NULL, 10) == (long)getppid())
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 int schedule_command(const cli_options *options) {
+  end_with_parent();
   schedule_job job = {.options = options};
   pfl_error error;
   int code = EXIT_DONE;

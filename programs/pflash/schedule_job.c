@@ -9,8 +9,7 @@ static const pfl_allocator heap;
 /* Spans of a trace: as many as a browser can still show. */
 #define SPANS_MAX 400000
 
-/* ---- Summaries -------------------------------------------------------------
- */
+/* ---- Summaries ----------------------------------------------------------- */
 
 /* How many of the programs that run are what the work is counted for. */
 static int kernel_count(const schedule_job *job) {
@@ -50,8 +49,7 @@ static pfl_status add_summaries(schedule_job *job,
   return PFL_STATUS_OK;
 }
 
-/* ---- Runs ------------------------------------------------------------------
- */
+/* ---- Runs ---------------------------------------------------------------- */
 
 /* Kernels that talk to each other run on all chips of the slice. */
 static int chips_of(const schedule_job *job, const schedule_program *program) {

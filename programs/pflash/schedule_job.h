@@ -28,8 +28,7 @@ typedef struct schedule_job {
 PFL_NODISCARD pfl_status schedule_job_do(schedule_job *job, pfl_error *error);
 void schedule_job_release(schedule_job *job);
 
-/* ---- schedule_source.c ----------------------------------------------------
- */
+/* ---- schedule_source.c --------------------------------------------------- */
 
 /* What options ask for that cannot be: INVALID_ARGUMENT. */
 PFL_NODISCARD pfl_status schedule_job_check(schedule_job *job,

@@ -14,8 +14,7 @@
 
 static const pfl_allocator heap;
 
-/* ---- Whole numbers ---------------------------------------------------------
- */
+/* ---- Whole numbers ------------------------------------------------------- */
 
 #define INPUT_BYTES_MAX (1 << 26)
 
@@ -35,8 +34,7 @@ static pfl_status add_words(const char *text, base_text *out_words,
   return base_text_check(out_words, error);
 }
 
-/* ---- Inputs ----------------------------------------------------------------
- */
+/* ---- Inputs -------------------------------------------------------------- */
 
 /* The words of one more input; NULL: there is no room. */
 static base_text *begin_input(schedule_job *job) {
@@ -122,8 +120,7 @@ static pfl_status add_decode_inputs(schedule_job *job, pfl_error *error) {
   return PFL_STATUS_OK;
 }
 
-/* ---- Compiled listings -----------------------------------------------------
- */
+/* ---- Compiled listings --------------------------------------------------- */
 
 static pfl_status compile_into(schedule_job *job, const char *directory,
                                pfl_error *error) {
@@ -208,8 +205,7 @@ bool schedule_job_wants(const schedule_job *job, const char *name) {
   return !job->compiled || schedule_job_kernel(job, name) >= 0;
 }
 
-/* ---- Either ----------------------------------------------------------------
- */
+/* ---- Either -------------------------------------------------------------- */
 
 pfl_status schedule_job_check(schedule_job *job, pfl_error *error) {
   const cli_options *options = job->options;

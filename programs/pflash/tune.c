@@ -2,13 +2,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "output.h"
 #include "tune_job.h"
 
-/* ---- Text ------------------------------------------------------------------
- */
+/* ---- Text ---------------------------------------------------------------- */
 
 static void print_tiles(const tune_candidate *candidate) {
   for (int i = 0; i < candidate->tile_count; i++)
@@ -44,8 +44,7 @@ static void print_text(const tune_job *job, const int64_t *ranks) {
            job->best ? "" : ": no row, the plan's own tiles are the best");
 }
 
-/* ---- JSON ------------------------------------------------------------------
- */
+/* ---- JSON ---------------------------------------------------------------- */
 
 static void write_candidate(json_writer *json,
                             const tune_candidate *candidate) {
@@ -84,8 +83,7 @@ static pfl_status print_json(const tune_job *job, const int64_t *ranks,
   return status;
 }
 
-/* ---- The command -----------------------------------------------------------
- */
+/* ---- The command --------------------------------------------------------- */
 
 static pfl_status print_ranks(const tune_job *job, pfl_error *error) {
   int64_t *ranks = malloc((size_t)tune_count(job) * sizeof *ranks);
@@ -106,9 +104,17 @@ static pfl_status check_table(const cli_options *options, pfl_error *error) {
   return name_option("--out", output_check(options->out, error), error);
 }
 
+/* The processes that tune starts end with it (schedule.c). */
+static void name_parent(void) {
+  char id[32];
+  snprintf(id, sizeof id, "%ld", (long)getpid());
+  (void)!setenv("PFLASH_TUNE", id, 1);
+}
+
 int tune_command(const cli_options *options) {
   tune_job job = {.options = options};
   pfl_error error;
+  name_parent();
   int code = EXIT_DONE;
   if (tpu_request_make(options, &job.request, &error))
     code = print_misuse(COMMAND_TUNE, &error);

@@ -20,8 +20,7 @@ static void fail(tune_candidate *candidate, const char *why) {
   candidate->failure[strcspn(candidate->failure, "\n")] = 0;
 }
 
-/* ---- The program -----------------------------------------------------------
- */
+/* ---- The program --------------------------------------------------------- */
 
 static void add_string(sha256_state *state, const char *string) {
   sha256_add(state, string ? string : "", string ? strlen(string) + 1 : 1);
@@ -65,8 +64,7 @@ static pfl_status identify(const tune_job *job, tune_candidate *candidate,
   return status;
 }
 
-/* ---- pflash schedule --------------------------------------------------------
- */
+/* ---- pflash schedule ----------------------------------------------------- */
 
 /* Options of tune that schedule has not, or that are the candidate's. */
 static bool is_ours(const char *argument, bool *out_has_value) {

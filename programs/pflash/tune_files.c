@@ -21,8 +21,7 @@ static pfl_status read_if_there(const char *path, base_text *out_text,
   return status == PFL_STATUS_NOT_FOUND ? PFL_STATUS_OK : status;
 }
 
-/* ---- The journal -----------------------------------------------------------
- */
+/* ---- The journal --------------------------------------------------------- */
 
 /* A line for each candidate: {"program":"1f..","cycles":..,...}. A line that an
  * interruption cut short is as none. */
@@ -98,8 +97,7 @@ pfl_status tune_journal_add(tune_job *job, const tune_candidate *candidate,
   return status;
 }
 
-/* ---- The table -------------------------------------------------------------
- */
+/* ---- The table ----------------------------------------------------------- */
 
 /* Tiles that the plan's own rules choose need no row: it would only outlive
  * them. */

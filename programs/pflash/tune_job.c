@@ -15,8 +15,7 @@ static const pfl_allocator heap;
 
 #define CANDIDATES_MOST 4096
 
-/* ---- Candidates ------------------------------------------------------------
- */
+/* ---- Candidates ---------------------------------------------------------- */
 
 static bool same_tiles(const tune_candidate *a, const tune_candidate *b) {
   for (int i = 0; i < a->tile_count; i++)
@@ -47,8 +46,7 @@ static pfl_status add_base(tune_job *job, pfl_error *error) {
   return add_candidate(job, &base, error);
 }
 
-/* ---- Many at a time --------------------------------------------------------
- */
+/* ---- Many at a time ------------------------------------------------------ */
 
 /* "[3/20] block_q=512 block_k=512: 377,012 cycles", on stderr. */
 static void tell(const tune_job *job, const tune_candidate *candidate) {
@@ -115,8 +113,7 @@ static pfl_status try_added(tune_job *job, pfl_error *error) {
   return job->status;
 }
 
-/* ---- --try -----------------------------------------------------------------
- */
+/* ---- --try --------------------------------------------------------------- */
 
 static int tile_called(const tune_job *job, const char *name, size_t length) {
   const tune_candidate *base = tune_at(job, 0);
@@ -146,8 +143,7 @@ static pfl_status add_product(tune_job *job, const tune_candidate *so_far,
   return PFL_STATUS_OK;
 }
 
-/* ---- One number after the other --------------------------------------------
- */
+/* ---- One number after the other ------------------------------------------ */
 
 static bool is_fixed(const tune_job *job, const char *name) {
   for (int i = 0; i < job->options->tile_count; i++)
@@ -188,8 +184,7 @@ static pfl_status climb(tune_job *job, pfl_error *error) {
   return PFL_STATUS_OK;
 }
 
-/* ---- All of it -------------------------------------------------------------
- */
+/* ---- All of it ----------------------------------------------------------- */
 
 pfl_status tune_job_do(tune_job *job, pfl_error *error) {
   const cli_options *options = job->options;

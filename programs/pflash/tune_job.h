@@ -49,14 +49,12 @@ void tune_job_release(tune_job *job);
 /* Candidates' indices by cycles, failures last; `out` has room for all. */
 void tune_job_rank(const tune_job *job, int64_t *out);
 
-/* ---- tune_candidate.c ------------------------------------------------------
- */
+/* ---- tune_candidate.c ---------------------------------------------------- */
 
 /* Tries one candidate: in the calling thread, with processes of its own. */
 void tune_candidate_try(tune_job *job, tune_candidate *candidate);
 
-/* ---- tune_files.c ----------------------------------------------------------
- */
+/* ---- tune_files.c -------------------------------------------------------- */
 
 /* Reads --journal's file, if there is one. */
 PFL_NODISCARD pfl_status tune_journal_read(tune_job *job, pfl_error *error);

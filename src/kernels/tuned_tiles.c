@@ -9,8 +9,7 @@ static const char built_in[] = "\n"
 #include "kernels/tuned_rows.inc"
     ;
 
-/* ---- Keys -----------------------------------------------------------------
- */
+/* ---- Keys ---------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3))) static void add(char *key,
                                                       const char *format, ...) {
@@ -66,8 +65,7 @@ void kernels_tuned_key(const kernels_request *request,
       (long long)p->Sk, (long long)p->D, (long long)p->Dv);
 }
 
-/* ---- Rows -----------------------------------------------------------------
- */
+/* ---- Rows ---------------------------------------------------------------- */
 
 /* "block_q=1024 block_k=512 :": false if it is anything else. */
 static bool read_tiles(const char *text, kernels_tuned *out) {

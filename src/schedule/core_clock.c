@@ -19,8 +19,7 @@ const char *schedule_cause_meaning(schedule_cause cause) {
 
 static inline int64_t later(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* ---- Queues ---------------------------------------------------------------
- */
+/* ---- Queues -------------------------------------------------------------- */
 
 static inline void push(core_queue *queue, int64_t time) {
   queue->times[queue->tail++ % CORE_QUEUE] = time;
@@ -37,17 +36,18 @@ static inline void pop(core_queue *queue) {
   queue->head += queue->head != queue->tail;
 }
 
-/* ---- Units ----------------------------------------------------------------
- */
+/* ---- Units --------------------------------------------------------------- */
 
 static void matmul(core_clock *core, const vliw_effect *effect) {
   core_mxu *mxu = &core->mxus[effect->unit];
   int64_t start = later(core->now, mxu->free);
   if (effect->alternate) start = later(start, mxu->weights);
-  mxu->free = start + effect->rows;
-  core->mxu_busy[effect->unit] += effect->rows;
-  for (int row = 0; row < effect->rows; row += 8)
-    push(&mxu->results, start + core->mxu_latency[effect->unit] + row);
+  mxu->free = start + effect->cycles;
+  core->mxu_busy[effect->unit] += effect->cycles;
+  int64_t first = start + core->mxu_latency[effect->unit];
+  if (effect->results == 4) first -= core->int8_lead;
+  for (int i = 0; i < effect->results; i++)
+    push(&mxu->results, first + i * effect->cycles / effect->results);
 }
 
 static void push_weights(core_clock *core, const vliw_effect *effect) {
@@ -98,8 +98,7 @@ static inline void apply(core_clock *core, const vliw_effect *effect) {
   core->ready[effect->destination] = core->now + effect->latency;
 }
 
-/* ---- Issue ----------------------------------------------------------------
- */
+/* ---- Issue --------------------------------------------------------------- */
 
 void core_clock_start(core_clock *core, const schedule_model *model) {
   *core = (core_clock){
@@ -107,6 +106,7 @@ void core_clock_start(core_clock *core, const schedule_model *model) {
                       (int)model->mxu01_latency_cycles,
                       (int)model->mxu23_latency_cycles,
                       (int)model->mxu23_latency_cycles},
+      .int8_lead = (int)model->int8_lead_cycles,
       .push = {(int)model->push_cycles, (int)model->push_transposed_cycles},
       .push_latency = {(int)model->push_latency_cycles,
                        (int)model->push_transposed_latency_cycles},

@@ -57,7 +57,7 @@ typedef struct core_clock {
   core_xlu xlus[VLIW_XLUS];
   core_queue eup, scalars;
   int64_t mxu_busy[VLIW_MXUS]; /* cycles worked */
-  int mxu_latency[VLIW_MXUS];
+  int mxu_latency[VLIW_MXUS], int8_lead;
   int push[2], push_latency[2]; /* plain, transposed */
   int xlu, xlu_latency, transpose_latency, eup_latency, scalar_latency;
 } core_clock;

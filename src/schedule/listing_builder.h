@@ -66,8 +66,7 @@ __attribute__((format(printf, 2, 3))) pfl_status listing_wrong(
 char *schedule_program_keep(schedule_program *program, const char *bytes,
                             size_t length);
 
-/* ---- listing_value.c: what stands in a slot -------------------------------
- */
+/* ---- listing_value.c: what stands in a slot ------------------------------ */
 
 /* Text that is read from the left. */
 typedef struct listing_cursor {
@@ -95,14 +94,12 @@ PFL_NODISCARD pfl_status listing_value_read(listing_builder *builder,
 bool listing_take(listing_cursor *cursor, const char *word);
 void listing_skip(listing_cursor *cursor);
 
-/* ---- listing_operand.c ----------------------------------------------------
- */
+/* ---- listing_operand.c --------------------------------------------------- */
 
 /* The kernel's operands, all of the text's. */
 PFL_NODISCARD pfl_status listing_operands_find(listing_builder *builder);
 
-/* ---- listing_tables.c -----------------------------------------------------
- */
+/* ---- listing_tables.c ---------------------------------------------------- */
 
 /* The utilisation file: one row for each bundle. */
 PFL_NODISCARD pfl_status listing_read_utilization(schedule_program *program,

@@ -10,8 +10,7 @@
 #define LISTING_BYTES_MAX ((int64_t)1 << 30)
 #define SLOTS_MAX 64 /* more than any bundle holds */
 
-/* ---- What the other files share -------------------------------------------
- */
+/* ---- What the other files share ------------------------------------------ */
 
 static const char *const unit_names[] = {
 #define UNIT_NAME(name, word, slots) word,
@@ -95,8 +94,7 @@ pfl_status listing_symbol_find(listing_builder *builder, const char *name,
                          builder->error);
 }
 
-/* ---- Bundles --------------------------------------------------------------
- */
+/* ---- Bundles ------------------------------------------------------------- */
 
 static pfl_status add_slots(listing_builder *builder) {
   const base_text *body = &builder->lexer.bundle.body;
@@ -210,8 +208,7 @@ static pfl_status add_bundles(listing_builder *builder) {
   return PFL_STATUS_OK;
 }
 
-/* ---- The program ----------------------------------------------------------
- */
+/* ---- The program --------------------------------------------------------- */
 
 #define GET(program, field, counter, list, type)                \
   do {                                                          \

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schedule/listing_builder.h"
+#include "schedule/listing_slot.h"
 
 /* ---- Words --------------------------------------------------------------- */
 
@@ -42,45 +42,16 @@ void listing_words_prepare(listing_builder *builder) {
   }
 }
 
-/* ---- A slot in its parts --------------------------------------------------
- */
+/* ---- A slot in its parts ------------------------------------------------- */
 
-typedef struct slot {
-  listing_register destination; /* number -1: none */
-  bool writes;                  /* there is a destination, register or not */
-  const char *word;             /* "scmp.eq.s32.totalorder" */
-  size_t word_length;
-  const listing_word *row;
-  int16_t predicate;
-  uint32_t predicate_name;
-  bool negated;
-  bool never;          /* its predicate is a constant, and false */
-  listing_cursor rest; /* the arguments */
-} slot;
-
-/* Whether the word has `part` as one of what its full stops separate, or has
- * it at the start of one if `part` ends in '*'. */
-static bool has_part(const slot *s, const char *part) {
+bool listing_slot_has(const listing_slot *s, const char *part) {
   size_t length = strlen(part);
-  bool open = part[length - 1] == '*';
-  if (open) length--;
   for (size_t i = 0; i + length <= s->word_length; i++) {
-    if (i && s->word[i - 1] != '.') continue;
-    if (strncmp(s->word + i, part, length)) continue;
-    if (open || i + length == s->word_length || s->word[i + length] == '.')
-      return true;
+    if ((i && s->word[i - 1] != '.') || strncmp(s->word + i, part, length))
+      continue;
+    if (i + length == s->word_length || s->word[i + length] == '.') return true;
   }
   return false;
-}
-
-/* The number behind "mxu" or "xlu"; -1 if the word names none. */
-static int unit_of(const slot *s, const char *name, int count) {
-  for (size_t i = 1; i + 3 < s->word_length; i++)
-    if (s->word[i - 1] == '.' && !strncmp(s->word + i, name, 3)) {
-      int unit = s->word[i + 3] - '0';
-      return unit >= 0 && unit < count ? unit : -1;
-    }
-  return -1;
 }
 
 static size_t word_length(const char *at) {
@@ -106,7 +77,7 @@ static void blank_notes(char *rest) {
 }
 
 /* "(0)": the compiler found out whether the slot ever executes. */
-static void read_constant_predicate(char *rest, slot *s) {
+static void read_constant_predicate(char *rest, listing_slot *s) {
   static const char *const forms[] = {"(0)", "(!1)", "(1)", "(!0)"};
   while (*rest == ' ') rest++;
   for (int i = 0; i < 4; i++) {
@@ -120,7 +91,7 @@ static void read_constant_predicate(char *rest, slot *s) {
 /* "(!%p3_p0)" or "(%p3_p0, %s2_s1)", wherever it stands: in the second the
  * register keeps the value that it has. Blanks it, and a comma after it. */
 static pfl_status read_predicate(listing_builder *builder, char *rest,
-                                 slot *s) {
+                                 listing_slot *s) {
   char *start = strstr(rest, "(%p");
   s->predicate = -1;
   read_constant_predicate(rest, s);
@@ -142,9 +113,9 @@ static pfl_status read_predicate(listing_builder *builder, char *rest,
   return PFL_STATUS_OK;
 }
 
-static pfl_status split(listing_builder *builder, char *text, slot *s) {
+static pfl_status split(listing_builder *builder, char *text, listing_slot *s) {
   listing_cursor cursor = {text};
-  *s = (slot){.destination.number = -1};
+  *s = (listing_slot){.destination.number = -1};
   listing_skip(&cursor);
   if (*cursor.at == '%') {
     PFL_TRY(listing_register_read(builder, &cursor, &s->destination));
@@ -168,117 +139,22 @@ static pfl_status split(listing_builder *builder, char *text, slot *s) {
   return PFL_STATUS_OK;
 }
 
-/* ---- What it costs --------------------------------------------------------
- */
-
-static void add_read(listing_builder *builder, int16_t number) {
-  vliw_bundle *bundle = &builder->bundle;
-  const uint8_t *reads =
-      (const uint8_t *)builder->program->lists[SCHEDULE_LIST_READS].bytes;
-  uint8_t byte = (uint8_t)number;
-  if (number < 0 || number >= VLIW_REGISTERS) return;
-  for (int i = 0; i < bundle->read_count; i++)
-    if (reads[bundle->reads + (uint32_t)i] == byte) return;
-  LISTING_ADD(builder, READS, byte);
-  bundle->read_count++;
-}
-
-/* Every register that the slot names is one it waits for. */
-static pfl_status add_reads(listing_builder *builder, const slot *s) {
-  add_read(builder, s->predicate);
-  for (listing_cursor cursor = s->rest; *cursor.at;) {
-    listing_register found;
-    if (*cursor.at != '%') {
-      cursor.at++;
-      continue;
-    }
-    const char *name = cursor.at + 1;
-    while (*name >= 'a' && *name <= 'z') name++;
-    if (*name < '0' || *name > '9') { /* a call's HLO */
-      cursor.at++;
-      continue;
-    }
-    PFL_TRY(listing_register_read(builder, &cursor, &found));
-    add_read(builder, found.number);
-  }
-  return PFL_STATUS_OK;
-}
-
-/* Cycles that one matmul keeps its MXU: a row a cycle for f32 and bf16, whose
- * registers hold 8 and 16 rows; int8 has 32 and twice the rate. */
-static uint8_t matmul_rows(const slot *s) {
-  if (has_part(s, "lmr")) return 8;
-  return has_part(s, "bf16") || has_part(s, "s8") || has_part(s, "u8") ? 16 : 8;
-}
-
-static uint8_t xlu_kind(const slot *s) {
-  if (strncmp(s->word, "vxpose", 6)) return VLIW_STARTS_XLU;
-  if (has_part(s, "start")) return VLIW_TRANSPOSE_START;
-  if (has_part(s, "cont")) return VLIW_TRANSPOSE_MORE;
-  return has_part(s, "end") ? VLIW_TRANSPOSE_END : VLIW_STARTS_XLU;
-}
-
-static uint8_t pop_kind(const slot *s, int mxu, int xlu) {
-  if (mxu >= 0) return VLIW_POPS_MXU;
-  if (xlu >= 0) return has_part(s, "trf") ? VLIW_POPS_TRANSPOSE : VLIW_POPS_XLU;
-  return has_part(s, "erf") ? VLIW_POPS_EUP : VLIW_WRITES;
-}
-
-static vliw_effect effect_of(const slot *s, vliw_action action) {
-  int mxu = unit_of(s, "mxu", VLIW_MXUS), xlu = unit_of(s, "xlu", VLIW_XLUS);
-  vliw_effect effect = {.unit = (uint8_t)(mxu >= 0 ? mxu : xlu >= 0 ? xlu : 0)};
-  if (action == VLIW_MATMUL && mxu >= 0) {
-    effect.kind = VLIW_MATMULS;
-    effect.rows = matmul_rows(s);
-    effect.alternate = has_part(s, "vlgmr");
-  } else if (action == VLIW_MATPUSH && mxu >= 0) {
-    effect.kind = VLIW_PUSHES;
-    effect.alternate = has_part(s, "xpose") && has_part(s, "bf16");
-  } else if (action == VLIW_POP) {
-    effect.kind = pop_kind(s, mxu, xlu);
-  } else if (action == VLIW_EUP) {
-    effect.kind = VLIW_STARTS_EUP;
-  } else if (action == VLIW_PUSH_SCALAR) {
-    effect.kind = VLIW_STARTS_SCALAR;
-  } else if (action == VLIW_POP_SCALAR && !has_part(s, "sfrf")) {
-    effect.kind = VLIW_POPS_SCALAR;
-  } else if (xlu >= 0 && strncmp(s->word, "vset.pattern", 12)) {
-    effect.kind = xlu_kind(s);
-  }
-  return effect;
-}
-
-static void add_effect(listing_builder *builder, const slot *s,
-                       vliw_action action, uint8_t latency) {
-  vliw_effect effect = effect_of(s, action);
-  bool writes =
-      s->destination.number >= 0 && s->destination.number < VLIW_REGISTERS;
-  if (!writes && effect.kind == VLIW_WRITES) return;
-  effect.latency = latency;
-  effect.destination =
-      (uint8_t)(writes ? s->destination.number : VLIW_REGISTERS);
-  LISTING_ADD(builder, EFFECTS, effect);
-  builder->bundle.effect_count++;
-  builder->bundle.pops |=
-      effect.kind >= VLIW_POPS_MXU && effect.kind <= VLIW_POPS_SCALAR;
-}
-
-/* ---- What it does ---------------------------------------------------------
- */
+/* ---- What it does -------------------------------------------------------- */
 
 static const vliw_value no_value = {{-1, -1}, -1, 0, {0, 0}};
 
-static uint8_t type_of(const slot *s) {
-  return has_part(s, "f32")   ? VLIW_F32
-         : has_part(s, "s32") ? VLIW_S32
-                              : VLIW_U32;
+static uint8_t type_of(const listing_slot *s) {
+  return listing_slot_has(s, "f32")   ? VLIW_F32
+         : listing_slot_has(s, "s32") ? VLIW_S32
+                                      : VLIW_U32;
 }
 
-static pfl_status read_comparison(listing_builder *builder, const slot *s,
+static pfl_status read_comparison(listing_builder *builder,
+                                  const listing_slot *s,
                                   uint8_t *out_comparison) {
   static const char *const names[] = {"eq", "ne", "lt", "le", "gt", "ge"};
   for (uint8_t i = 0; i < 6; i++)
-    if (has_part(s, names[i])) {
+    if (listing_slot_has(s, names[i])) {
       *out_comparison = i;
       return PFL_STATUS_OK;
     }
@@ -300,7 +176,7 @@ static void take_name(listing_cursor *cursor, char out_name[32]) {
   if (named) cursor->at += length + 1;
 }
 
-static pfl_status read_arguments(listing_builder *builder, slot *s,
+static pfl_status read_arguments(listing_builder *builder, listing_slot *s,
                                  vliw_instruction *instruction) {
   while (*s->rest.at && instruction->argument_count < 3) {
     char name[32];
@@ -326,9 +202,9 @@ static schedule_space space_of(const char *name, size_t length) {
 }
 
 /* "dma.hbm_to_vmem" says the spaces; "dma.general" does not. */
-static void read_spaces(const slot *s, vliw_dma *dma) {
+static void read_spaces(const listing_slot *s, vliw_dma *dma) {
   const char *from = s->word + 4, *end = s->word + s->word_length;
-  dma->general = has_part(s, "general");
+  dma->general = listing_slot_has(s, "general");
   for (const char *at = from; at + 4 <= end; at++)
     if (!memcmp(at, "_to_", 4)) {
       size_t length = 0;
@@ -346,7 +222,7 @@ static schedule_space pointed(const listing_builder *builder,
   return meaning < SCHEDULE_SPACES ? (schedule_space)meaning : SCHEDULE_NOWHERE;
 }
 
-static pfl_status read_dma(listing_builder *builder, slot *s,
+static pfl_status read_dma(listing_builder *builder, listing_slot *s,
                            vliw_instruction *instruction) {
   vliw_dma dma = {.source = no_value,
                   .destination = no_value,
@@ -391,7 +267,7 @@ static pfl_status read_dma(listing_builder *builder, slot *s,
   return PFL_STATUS_OK;
 }
 
-static pfl_status read_call(listing_builder *builder, slot *s,
+static pfl_status read_call(listing_builder *builder, listing_slot *s,
                             vliw_instruction *instruction) {
   vliw_call call = {
       .callee = "",
@@ -412,7 +288,7 @@ static pfl_status read_call(listing_builder *builder, slot *s,
   return PFL_STATUS_OK;
 }
 
-static pfl_status read_branch(listing_builder *builder, slot *s,
+static pfl_status read_branch(listing_builder *builder, listing_slot *s,
                               vliw_instruction *instruction) {
   const char *target = strstr(s->rest.at, "$region");
   char *end = NULL;
@@ -424,7 +300,7 @@ static pfl_status read_branch(listing_builder *builder, slot *s,
 }
 
 /* A move between registers that the allocator made of a pointer's type. */
-static pfl_status read_alias(listing_builder *builder, slot *s,
+static pfl_status read_alias(listing_builder *builder, listing_slot *s,
                              vliw_instruction *instruction) {
   const char *stop = memchr(s->word, '.', s->word_length);
   if (stop && s->writes) {
@@ -435,7 +311,7 @@ static pfl_status read_alias(listing_builder *builder, slot *s,
   return read_arguments(builder, s, instruction);
 }
 
-static pfl_status read_by_action(listing_builder *builder, slot *s,
+static pfl_status read_by_action(listing_builder *builder, listing_slot *s,
                                  vliw_instruction *instruction) {
   switch ((vliw_action)instruction->action) {
     case VLIW_BRANCH: return read_branch(builder, s, instruction);
@@ -443,7 +319,7 @@ static pfl_status read_by_action(listing_builder *builder, slot *s,
     case VLIW_CALL: return read_call(builder, s, instruction);
     case VLIW_ALIAS: return read_alias(builder, s, instruction);
     case VLIW_FLAG_ADD:
-      instruction->remote = has_part(s, "remote");
+      instruction->remote = listing_slot_has(s, "remote");
       return read_arguments(builder, s, instruction);
     case VLIW_COMPARE:
       PFL_TRY(read_comparison(builder, s, &instruction->comparison));
@@ -455,7 +331,7 @@ static pfl_status read_by_action(listing_builder *builder, slot *s,
         PFL_TRY(read_comparison(builder, s, &instruction->comparison));
       return read_arguments(builder, s, instruction);
     case VLIW_POP_SCALAR:
-      instruction->transfer = has_part(s, "sfrf");
+      instruction->transfer = listing_slot_has(s, "sfrf");
       return PFL_STATUS_OK;
     case VLIW_HALT:
     case VLIW_PHI:
@@ -465,7 +341,7 @@ static pfl_status read_by_action(listing_builder *builder, slot *s,
 }
 
 /* "scalar_lea.sflag [#allocation4], %s1_s2" tells where that is. */
-static void note_spaces(listing_builder *builder, const slot *s,
+static void note_spaces(listing_builder *builder, const listing_slot *s,
                         const vliw_instruction *instruction) {
   vliw_action action = (vliw_action)instruction->action;
   const char *stop = memchr(s->word, '.', s->word_length);
@@ -505,7 +381,7 @@ static bool is_sync(vliw_action action) {
   return action >= VLIW_DMA && action <= VLIW_CALL && action != VLIW_POP_SCALAR;
 }
 
-static pfl_status add_instruction(listing_builder *builder, slot *s,
+static pfl_status add_instruction(listing_builder *builder, listing_slot *s,
                                   vliw_action action) {
   vliw_instruction instruction = {.action = (uint8_t)action,
                                   .type = type_of(s),
@@ -528,10 +404,9 @@ static pfl_status add_instruction(listing_builder *builder, slot *s,
   return PFL_STATUS_OK;
 }
 
-/* ---- All of it ------------------------------------------------------------
- */
+/* ---- All of it ----------------------------------------------------------- */
 
-static void count_unknown(listing_builder *builder, const slot *s) {
+static void count_unknown(listing_builder *builder, const listing_slot *s) {
   base_text *list = &builder->program->lists[SCHEDULE_LIST_UNKNOWN];
   schedule_unknown *known = (schedule_unknown *)list->bytes;
   size_t count = list->length / sizeof *known;
@@ -547,18 +422,20 @@ static void count_unknown(listing_builder *builder, const slot *s) {
 }
 
 /* Of words that one row of the table cannot tell apart, what this one is. */
-static vliw_action refine(const slot *s, vliw_action action) {
-  if (action == VLIW_DMA && has_part(s, "done"))
-    return has_part(s, "wait") ? VLIW_WAIT : VLIW_UNKNOWN;
-  if (action == VLIW_FLAG_SET && has_part(s, "done")) return VLIW_NOTHING;
-  if (action == VLIW_WAIT && (has_part(s, "done") || has_part(s, "notdone")))
+static vliw_action refine(const listing_slot *s, vliw_action action) {
+  if (action == VLIW_DMA && listing_slot_has(s, "done"))
+    return listing_slot_has(s, "wait") ? VLIW_WAIT : VLIW_UNKNOWN;
+  if (action == VLIW_FLAG_SET && listing_slot_has(s, "done"))
+    return VLIW_NOTHING;
+  if (action == VLIW_WAIT &&
+      (listing_slot_has(s, "done") || listing_slot_has(s, "notdone")))
     return VLIW_UNKNOWN;
-  if (action == VLIW_MUL && has_part(s, "u64")) return VLIW_MULHI;
+  if (action == VLIW_MUL && listing_slot_has(s, "u64")) return VLIW_MULHI;
   return action;
 }
 
 pfl_status listing_slot_add(listing_builder *builder, char *text) {
-  slot s;
+  listing_slot s;
   PFL_TRY(split(builder, text, &s));
   vliw_action action =
       s.row ? refine(&s, (vliw_action)s.row->action) : VLIW_UNKNOWN;
@@ -572,9 +449,9 @@ pfl_status listing_slot_add(listing_builder *builder, char *text) {
     return PFL_STATUS_OK;
   }
   if (action != VLIW_PHI && action != VLIW_ALIAS) {
-    PFL_TRY(add_reads(builder, &s));
+    PFL_TRY(listing_reads_add(builder, &s));
     if (action != VLIW_DMA)
-      add_effect(builder, &s, action, s.row ? s.row->latency : 2);
+      listing_effect_add(builder, &s, action, s.row ? s.row->latency : 2);
   }
   if (s.never) return PFL_STATUS_OK;
   bool scalar_result =

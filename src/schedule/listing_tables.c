@@ -4,8 +4,7 @@
 #include "base/memory.h"
 #include "schedule/listing_builder.h"
 
-/* ---- Utilisation ----------------------------------------------------------
- */
+/* ---- Utilisation --------------------------------------------------------- */
 
 /* A line of SCHEDULE_UNITS small numbers and nothing else. */
 static bool read_row(const char *at, const char *end,
@@ -48,8 +47,7 @@ pfl_status listing_read_utilization(schedule_program *program, const char *text,
   return PFL_STATUS_OK;
 }
 
-/* ---- Allocations ----------------------------------------------------------
- */
+/* ---- Allocations --------------------------------------------------------- */
 
 /* Bytes, or one sync flag's, of an address in each space. */
 static const uint32_t units[SCHEDULE_SPACES] = {[SCHEDULE_NOWHERE] = 1,

@@ -5,8 +5,7 @@
 
 #include "schedule/schedule_summary.h"
 
-/* ---- Numbers --------------------------------------------------------------
- */
+/* ---- Numbers ------------------------------------------------------------- */
 
 /* "1,234,567" */
 static const char *grouped(int64_t number, char buffer[32]) {
@@ -24,8 +23,7 @@ static double percent(int64_t part, int64_t whole) {
   return whole > 0 ? 100 * (double)part / (double)whole : 0;
 }
 
-/* ---- One program ----------------------------------------------------------
- */
+/* ---- One program --------------------------------------------------------- */
 
 #define BAR 40
 
@@ -187,8 +185,7 @@ static void add_program(const schedule_report *report,
   add_lines(report, summary, out);
 }
 
-/* ---- The report -----------------------------------------------------------
- */
+/* ---- The report ---------------------------------------------------------- */
 
 static void add_warnings(const schedule_result *result, base_text *out) {
   for (int64_t i = 0; i < result->warning_count; i++) {

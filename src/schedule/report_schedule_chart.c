@@ -27,8 +27,7 @@ static void add_rect(base_text *html, double x, double y, double width,
                    class, x, y, width, height, tip);
 }
 
-/* ---- Causes ---------------------------------------------------------------
- */
+/* ---- Causes -------------------------------------------------------------- */
 
 void schedule_chart_causes(const schedule_summary *summary, base_text *html) {
   double x = 0, cycles = (double)summary->cycles;
@@ -53,8 +52,7 @@ void schedule_chart_causes(const schedule_summary *summary, base_text *html) {
   base_text_add_string(html, "</ul>\n");
 }
 
-/* ---- Units ----------------------------------------------------------------
- */
+/* ---- Units --------------------------------------------------------------- */
 
 static void add_meter(base_text *html, const char *name, double part,
                       const char *of) {
@@ -88,8 +86,7 @@ void schedule_chart_units(const schedule_summary *summary, base_text *html) {
               "its slots");
 }
 
-/* ---- Along the code -------------------------------------------------------
- */
+/* ---- Along the code ------------------------------------------------------ */
 
 #define BINS 250
 #define CODE_HEIGHT 180
@@ -146,8 +143,7 @@ void schedule_chart_code(const schedule_summary *summary, base_text *html) {
                    summary->profile->program->bundle_count - 1);
 }
 
-/* ---- Along the time -------------------------------------------------------
- */
+/* ---- Along the time ------------------------------------------------------ */
 
 #define TIME_HEIGHT 60
 

@@ -57,8 +57,7 @@ static const char style[] =
     "white-space:nowrap;border-bottom:1px solid var(--line)}"
     "th:last-child,td:last-child{text-align:left}th{color:var(--soft)}\n";
 
-/* ---- In a sentence --------------------------------------------------------
- */
+/* ---- In a sentence ------------------------------------------------------- */
 
 static double part_of(const schedule_summary *summary, schedule_cause cause) {
   return summary->cycles > 0
@@ -115,8 +114,7 @@ static void add_verdict(const schedule_summary *summary, base_text *html) {
   base_text_add_string(html, "</p>\n");
 }
 
-/* ---- Tables ---------------------------------------------------------------
- */
+/* ---- Tables -------------------------------------------------------------- */
 
 static void add_place(const schedule_report *report,
                       const schedule_summary *summary,
@@ -174,8 +172,7 @@ static void add_lines(const schedule_report *report,
   base_text_add_string(html, "</table></div>\n");
 }
 
-/* ---- The page -------------------------------------------------------------
- */
+/* ---- The page ------------------------------------------------------------ */
 
 static const schedule_result *result_of(const schedule_report *report,
                                         const schedule_summary *summary) {

@@ -5,8 +5,7 @@
 #include "base/json.h"
 #include "schedule/schedule_summary.h"
 
-/* ---- The report -----------------------------------------------------------
- */
+/* ---- The report ---------------------------------------------------------- */
 
 static void write_causes(json_writer *json, const int64_t *causes) {
   json_begin_object(json, "cycles_by_cause");
@@ -139,8 +138,7 @@ void schedule_report_json(const schedule_report *report, base_text *out) {
   base_text_add_string(out, "\n");
 }
 
-/* ---- The trace ------------------------------------------------------------
- */
+/* ---- The trace ----------------------------------------------------------- */
 
 /* A chip is a process; its program, core, waits, HBM queue, local DMAs and each
  * link are threads. */

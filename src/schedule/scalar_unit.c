@@ -40,8 +40,7 @@ chip_value timed_evaluate(chip *c, const vliw_value *value) {
   return (chip_value)(uint32_t)sum;
 }
 
-/* ---- Arithmetic -----------------------------------------------------------
- */
+/* ---- Arithmetic ---------------------------------------------------------- */
 
 static chip_value compute_float(vliw_action action, float a, float b) {
   switch (action) {
@@ -93,8 +92,7 @@ static chip_value compute_whole(vliw_action action, bool is_signed,
   }
 }
 
-/* ---- Comparisons and predicates -------------------------------------------
- */
+/* ---- Comparisons and predicates ------------------------------------------ */
 
 static bool compare_order(vliw_comparison comparison, int order) {
   switch (comparison) {

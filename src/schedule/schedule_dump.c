@@ -18,8 +18,7 @@ static bool ends_in(const char *text, const char *end) {
   return length >= n && !strcmp(text + length - n, end);
 }
 
-/* ---- Files ----------------------------------------------------------------
- */
+/* ---- Files --------------------------------------------------------------- */
 
 /* Names in a directory, each ended by a NUL, that `keep` wants. */
 static pfl_status list_files(const char *path, bool keep(const char *name),
@@ -41,8 +40,7 @@ static const char *next_name(const base_text *names, const char *name) {
   return name < names->bytes + names->length ? name : NULL;
 }
 
-/* ---- What lies beside a listing -------------------------------------------
- */
+/* ---- What lies beside a listing ------------------------------------------ */
 
 static bool is_table(const char *name) {
   return ends_in(name, "-final_hlo-static-per-bundle-utilization.txt") ||
@@ -125,8 +123,7 @@ pfl_status schedule_program_read(const char *path,
   return status;
 }
 
-/* ---- A directory ----------------------------------------------------------
- */
+/* ---- A directory --------------------------------------------------------- */
 
 static bool is_listing(const char *name) {
   return ends_in(name, listing_end) && !strstr(name, "schedule-analysis") &&

@@ -23,6 +23,7 @@
   X(dispatch_us, 0, "of handing a program to the chip, told apart")            \
   X(mxu01_latency_cycles, 125, "from a matmul to its first result, MXU 0, 1")  \
   X(mxu23_latency_cycles, 131, "the same, MXU 2, 3")                           \
+  X(int8_lead_cycles, 10, "that int8's first result comes sooner")             \
   X(push_cycles, 4, "of the weight port, for 8 rows of f32 or 16 of bf16")     \
   X(push_latency_cycles, 3, "from the last push to the matmul that uses it")   \
   X(push_transposed_cycles, 8, "of the weight port, transposed")               \

@@ -138,7 +138,8 @@ typedef enum vliw_effect_kind {
 typedef struct vliw_effect {
   uint8_t kind;
   uint8_t unit;        /* which MXU or XLU */
-  uint8_t rows;        /* of a matmul: cycles of its MXU */
+  uint8_t cycles;      /* of a matmul: that it keeps its MXU */
+  uint8_t results;     /* of a matmul: registers that come of it */
   uint8_t latency;     /* until `destination` may be used */
   uint8_t destination; /* register; VLIW_REGISTERS: none */
   bool alternate;      /* a matmul that takes new weights; a transposed push */

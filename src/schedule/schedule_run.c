@@ -15,8 +15,7 @@ const char *schedule_warning_text(schedule_warning_kind kind) {
   return texts[kind];
 }
 
-/* ---- Results --------------------------------------------------------------
- */
+/* ---- Results ------------------------------------------------------------- */
 
 static pfl_status create_profile(chip_slice *slice,
                                  const schedule_program *program, int index,
@@ -63,7 +62,7 @@ static void add_up(schedule_profile *profile) {
       const vliw_effect *effect =
           &program->effects[bundle->effects + (uint32_t)e];
       if (effect->kind == VLIW_MATMULS)
-        profile->mxu_busy[effect->unit] += times * effect->rows;
+        profile->mxu_busy[effect->unit] += times * effect->cycles;
     }
   }
 }
@@ -94,8 +93,7 @@ void schedule_result_release(schedule_result *result,
   *result = (schedule_result){0};
 }
 
-/* ---- Who is next ----------------------------------------------------------
- */
+/* ---- Who is next --------------------------------------------------------- */
 
 /* The chip whose next deed comes first; NULL if all are done. */
 static chip *find_next(chip_slice *slice, double *out_time) {

@@ -15,8 +15,7 @@ static int64_t bundle_cycles(const schedule_profile *profile, int64_t b) {
   return cycles;
 }
 
-/* ---- Lines ----------------------------------------------------------------
- */
+/* ---- Lines --------------------------------------------------------------- */
 
 /* Cycles by place: `costs` has one entry for each place of the program's, in
  * the order of file and line, `count` of them. */
@@ -91,8 +90,7 @@ static int take_lines(line_table *table, schedule_line_cost *out_lines,
   return count;
 }
 
-/* ---- Regions --------------------------------------------------------------
- */
+/* ---- Regions ------------------------------------------------------------- */
 
 static void keep_region(schedule_summary *summary,
                         const schedule_region *region) {
@@ -128,8 +126,7 @@ static void find_regions(schedule_summary *summary) {
   }
 }
 
-/* ---- All of it ------------------------------------------------------------
- */
+/* ---- All of it ----------------------------------------------------------- */
 
 static void count_units(schedule_summary *summary) {
   const schedule_profile *profile = summary->profile;

@@ -59,8 +59,7 @@ PFL_NODISCARD pfl_status schedule_summarize(const schedule_result *result,
                                             schedule_summary *out_summary,
                                             pfl_error *error);
 
-/* ---- Reports --------------------------------------------------------------
- */
+/* ---- Reports ------------------------------------------------------------- */
 
 /* Everything that a report tells. */
 typedef struct schedule_report {

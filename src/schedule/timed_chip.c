@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- Notes for the reader -------------------------------------------------
- */
+/* ---- Notes for the reader ------------------------------------------------ */
 
 const char *timed_where(const chip *c, char buffer[160]) {
   const chip_frame *frame = &c->frames[c->depth - 1];
@@ -42,8 +41,7 @@ void timed_span(chip *c, const schedule_span *span) {
     base_text_add(list, (const char *)span, sizeof *span);
 }
 
-/* ---- Memory ---------------------------------------------------------------
- */
+/* ---- Memory -------------------------------------------------------------- */
 
 chip_value timed_symbol(const chip *c, const schedule_program *program,
                         int32_t index) {
@@ -100,8 +98,7 @@ static void set_constants(chip *c, const schedule_program *program) {
   }
 }
 
-/* ---- Operands -------------------------------------------------------------
- */
+/* ---- Operands ------------------------------------------------------------ */
 
 static const schedule_input *find_input(const chip *c,
                                         const schedule_program *program,
@@ -163,8 +160,7 @@ static chip_value place_operand(chip *c, const schedule_program *program,
   return address;
 }
 
-/* ---- Programs within each other -------------------------------------------
- */
+/* ---- Programs within each other ------------------------------------------ */
 
 static int find_profile(const chip *c, const schedule_program *program) {
   const schedule_request *request = c->slice->request;
@@ -224,8 +220,7 @@ void timed_leave(chip *c) {
   c->depth--;
 }
 
-/* ---- Chips ----------------------------------------------------------------
- */
+/* ---- Chips --------------------------------------------------------------- */
 
 pfl_status timed_create(chip_slice *slice, int index) {
   chip *c = &slice->chips[index];

@@ -5,8 +5,7 @@
 #include "base/memory.h"
 #include "schedule/schedule_run.h"
 
-/* ---- Scalar values --------------------------------------------------------
- */
+/* ---- Scalar values ------------------------------------------------------- */
 
 /* A 32-bit value, 0 to 2^32 - 1, or below 0 what keeps it from being known. Of
  * two unknown operands the lower decides what the result is unknown for. */
@@ -18,8 +17,7 @@ typedef int64_t chip_value;
 
 static inline bool timed_known(chip_value value) { return value >= 0; }
 
-/* ---- Memory ---------------------------------------------------------------
- */
+/* ---- Memory -------------------------------------------------------------- */
 
 #define CHIP_FRAMES 4             /* programs within each other */
 #define CHIP_SMEM_FRAME (1 << 20) /* words that each has for its own */
@@ -138,8 +136,7 @@ void timed_span(chip *chip, const schedule_span *span);
 /* "NAME: bundle 0x1c", for messages. */
 const char *timed_where(const chip *chip, char buffer[160]);
 
-/* ---- timed_flags.c ---------------------------------------------------------
- */
+/* ---- timed_flags.c ------------------------------------------------------- */
 
 /* Will add `event` to the flag. */
 PFL_NODISCARD pfl_status timed_flag_expect(chip *chip, int64_t flag,
@@ -153,8 +150,7 @@ double timed_flag_when(chip *chip, int64_t flag, vliw_comparison comparison,
 /* The flag at `time`: what came until then is in it. */
 int64_t timed_flag_at(chip *chip, int64_t flag, double time);
 
-/* ---- timed_dma.c -----------------------------------------------------------
- */
+/* ---- timed_dma.c --------------------------------------------------------- */
 
 /* Starts the DMA of the running bundle, now. */
 PFL_NODISCARD pfl_status timed_dma(chip *chip, const vliw_dma *dma);
@@ -163,8 +159,7 @@ PFL_NODISCARD pfl_status timed_dma(chip *chip, const vliw_dma *dma);
 PFL_NODISCARD pfl_status timed_signal(chip *chip, chip_value address,
                                       chip_value amount);
 
-/* ---- scalar_unit.c --------------------------------------------------------
- */
+/* ---- scalar_unit.c ------------------------------------------------------- */
 
 /* What an operand comes to. */
 chip_value timed_evaluate(chip *chip, const vliw_value *value);
@@ -173,8 +168,7 @@ chip_value timed_evaluate(chip *chip, const vliw_value *value);
 chip_value timed_compute(const vliw_instruction *instruction,
                          const chip_value arguments[3]);
 
-/* ---- timed_run.c -----------------------------------------------------------
- */
+/* ---- timed_run.c --------------------------------------------------------- */
 
 /* Runs until a bundle that concerns the world outside the core (CHIP_SYNCS),
  * which is issued but not executed, or the end (CHIP_DONE). */

@@ -44,8 +44,7 @@ static flow through_hbm(chip *c, const vliw_dma *dma, double bytes,
   return (flow){start + latency, c->hbm_free + latency};
 }
 
-/* ---- Links ----------------------------------------------------------------
- */
+/* ---- Links --------------------------------------------------------------- */
 
 /* The chip at a place of the 2x2 slice; NULL if the run has none there. */
 static chip *chip_at(chip_slice *slice, int64_t place) {
@@ -82,8 +81,7 @@ static flow through_links(chip *c, const vliw_dma *dma, int place, double bytes,
   return so_far;
 }
 
-/* ---- Contents -------------------------------------------------------------
- */
+/* ---- Contents ------------------------------------------------------------ */
 
 /* What is known of the word `word` of the 32-byte units from `start` on. */
 static chip_value find_word(const chip *c, schedule_space space, int64_t start,
@@ -118,8 +116,7 @@ static void fill_smem(chip *c, const vliw_dma *dma, int64_t granules) {
         c, to + i, timed_known(from) ? find_word(c, dma->from, from, i) : from);
 }
 
-/* ---- Transfers ------------------------------------------------------------
- */
+/* ---- Transfers ----------------------------------------------------------- */
 
 #define FLAG_MASK (CHIP_FLAGS - 1) /* above it, bits that say whose it is */
 #define CHIP_MASK 0x3fff

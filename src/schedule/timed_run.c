@@ -7,8 +7,7 @@
 #define DELAY_SLOTS 4 /* bundles after a branch that execute all the same */
 #define SLOTS_MAX 64
 
-/* ---- Predicates -----------------------------------------------------------
- */
+/* ---- Predicates ---------------------------------------------------------- */
 
 static void check_name(chip *c, int16_t number, uint32_t name) {
   if (timed_top(c)->names[number] != name) timed_warn(c, SCHEDULE_WARNING_NAME);
@@ -57,8 +56,7 @@ static pfl_status test_predicate(chip *c, const vliw_instruction *instruction,
   }
 }
 
-/* ---- What touches the world outside ---------------------------------------
- */
+/* ---- What touches the world outside -------------------------------------- */
 
 /* A sync flag's number; -1 if it is not known. */
 static int64_t flag_number(chip *c, const vliw_value *value) {
@@ -135,8 +133,7 @@ static pfl_status call(chip *c, const vliw_instruction *instruction) {
   return timed_enter(c, callee, arguments, count);
 }
 
-/* ---- One slot -------------------------------------------------------------
- */
+/* ---- One slot ------------------------------------------------------------ */
 
 /* What a bundle changes: written when all of its slots have read. */
 typedef struct changes {
@@ -254,8 +251,7 @@ static pfl_status execute_bundle(chip *c, const vliw_bundle *bundle) {
   return PFL_STATUS_OK;
 }
 
-/* ---- The way through a program --------------------------------------------
- */
+/* ---- The way through a program ------------------------------------------- */
 
 static pfl_status raise_limit(chip *c) {
   char where[160];
@@ -310,8 +306,7 @@ pfl_status timed_advance(chip *c) {
   }
 }
 
-/* ---- Waits ----------------------------------------------------------------
- */
+/* ---- Waits --------------------------------------------------------------- */
 
 /* The waits of the bundle that stands there, each until its flag allows. */
 static double when_waits_end(chip *c, schedule_cause *out_cause) {
@@ -403,7 +398,8 @@ pfl_status timed_sync(chip *c, double time) {
     PFL_TRY(test_predicate(c, &all[i], &executes));
     if (executes) calls = &all[i];
   }
+  pfl_status status = calls ? call(c, calls) : PFL_STATUS_OK;
   frame->pc++;
   c->state = CHIP_RUNS;
-  return calls ? call(c, calls) : PFL_STATUS_OK;
+  return status;
 }
