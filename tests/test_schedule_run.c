@@ -172,8 +172,8 @@ static const char four_allocations[] =
 /* s24 = the chip at the other end of bits `bits` of the place. */
 static void add_neighbour(listing_case *c, int bits) {
   case_add(c, "%s20_s20 = sld [smem:[#allocation10]]");
-  case_add(c, "%s21_s21 = sshrl.u32 %s20_s20, 1");
-  case_add(c, "%s22_s22 = sxor.u32 %s20_s20, %s21_s21"); /* place */
+  case_add(c, "%s21_s21 = sshrl.u32 %s20_s20, 0");
+  case_add(c, "%s22_s22 = sor.u32 %s20_s20, %s21_s21"); /* place */
   case_add(c, "%s23_s23 = sand.u32 3, %s22_s22");
   case_addf(c, "%%s24_s24 = sxor.u32 %d, %%s23_s23", bits);
 }

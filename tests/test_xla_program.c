@@ -81,7 +81,8 @@ static void test_options(void) {
   xla_setting setting = {"a", "bc"};
   CHECK(!xla_options_write(4, &setting, 1, &text, NULL), "options");
   static const char expected[] =
-      "\x1a\x04\x20\x04\x28\x01\x3a\x09\x0a\x01\x61\x12\x04\x0a\x02\x62\x63";
+      "\x1a\x12\x20\x04\x28\x01\x4a\x0c\x08\x04\x10\x01\x1a\x06\x0a\x04\x00"
+      "\x01\x02\x03\x3a\x09\x0a\x01\x61\x12\x04\x0a\x02\x62\x63";
   CHECK(text.length == sizeof expected - 1 &&
             !memcmp(text.bytes, expected, text.length),
         "%zu bytes", text.length);

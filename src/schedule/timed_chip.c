@@ -225,9 +225,9 @@ void timed_leave(chip *c) {
 pfl_status timed_create(chip_slice *slice, int index) {
   chip *c = &slice->chips[index];
   *c = (chip){.slice = slice, .index = index, .free_event = -1};
-  /* XLA numbers the chips of a 2x2 slice around it: 0 and 1 in the first row,
-   * 3 and 2 in the second; a kernel's own arithmetic says the same. */
-  c->place = index ^ (index >> 1 & 1);
+  /* Our compile options put replica i on device i: 0 and 1 in the first row, 2
+   * and 3 in the second. Left to itself, XLA numbers them around the slice. */
+  c->place = index;
   core_clock_start(&c->core, &slice->request->model);
   c->events.allocator = c->regions.allocator = *slice->allocator;
   size_t smem = CHIP_PAGES * sizeof *c->smem;

@@ -1,5 +1,8 @@
 /* A CompileOptionsProto, in the wire form of protocol buffers:
- *   3  executable_build_options { 4 num_replicas, 5 num_partitions }
+ *   3  executable_build_options { 4 num_replicas, 5 num_partitions,
+ *          9 device_assignment { 1 replica_count, 2 computation_count,
+ *                                3 computation_devices { 1 replica_device_ids }
+ *                              } }
  *   7  env_option_overrides, a map: { 1 key, 2 { 1 string_field } } */
 #include <inttypes.h>
 #include <string.h>
@@ -34,6 +37,20 @@ static void add_message(base_text *text, int field, base_text *inner) {
   base_text_release(inner);
 }
 
+/* Replica i runs on device i, whose place in the slice is known; without this,
+ * XLA numbers replicas around the slice. Field 9. */
+static void add_assignment(base_text *build, int replicas) {
+  base_text ids = {.allocator = build->allocator};
+  base_text devices = {.allocator = build->allocator};
+  base_text assignment = {.allocator = build->allocator};
+  for (int i = 0; i < replicas; i++) add_varint(&ids, (uint64_t)i);
+  add_message(&devices, 1, &ids);
+  add_integer(&assignment, 1, (uint64_t)replicas);
+  add_integer(&assignment, 2, 1);
+  add_message(&assignment, 3, &devices);
+  add_message(build, 9, &assignment);
+}
+
 pfl_status xla_options_write(int replicas, const xla_setting *settings,
                              int setting_count, base_text *out,
                              pfl_error *error) {
@@ -43,6 +60,7 @@ pfl_status xla_options_write(int replicas, const xla_setting *settings,
   base_text build = {.allocator = out->allocator};
   add_integer(&build, 4, (uint64_t)replicas);
   add_integer(&build, 5, 1);
+  if (replicas > 1) add_assignment(&build, replicas);
   add_message(out, 3, &build);
   for (int i = 0; i < setting_count; i++) {
     base_text value = {.allocator = out->allocator};
@@ -98,17 +116,54 @@ static pfl_status raise_broken(pfl_error *error) {
             "the compile options are no CompileOptionsProto");
 }
 
+/* That replica i runs on device i, in any encoding: packed ids or one a field.
+ */
+static pfl_status read_devices(bytes content, pfl_error *error) {
+  uint64_t next = 0, id;
+  field got;
+  while (content.at < content.end) {
+    if (!take_field(&content, &got) || got.number != 1)
+      return raise_broken(error);
+    bytes ids = got.content;
+    do {
+      id = got.value;
+      if (got.is_message && !take_varint(&ids, &id)) return raise_broken(error);
+      if (id != next++)
+        PFL_RAISE(error, UNIMPLEMENTED,
+                  "the compile options put replica %" PRIu64
+                  " on device %" PRIu64 ": only on device %" PRIu64 " is known",
+                  next - 1, id, next - 1);
+    } while (got.is_message && ids.at < ids.end);
+  }
+  return PFL_STATUS_OK;
+}
+
+static pfl_status read_assignment(bytes content, pfl_error *error) {
+  field got;
+  while (content.at < content.end) {
+    if (!take_field(&content, &got) || got.number < 1 || got.number > 3 ||
+        got.is_message != (got.number == 3))
+      return raise_broken(error);
+    if (got.is_message) PFL_TRY(read_devices(got.content, error));
+  }
+  return PFL_STATUS_OK;
+}
+
 static pfl_status read_build(bytes content, uint64_t *replicas,
                              uint64_t *partitions, pfl_error *error) {
   field got;
   while (content.at < content.end) {
     if (!take_field(&content, &got)) return raise_broken(error);
+    if (got.is_message && got.number == 9) {
+      PFL_TRY(read_assignment(got.content, error));
+      continue;
+    }
     if (got.is_message || got.number < 4 || got.number > 5)
       PFL_RAISE(
           error, UNIMPLEMENTED,
           "the compile options' executable_build_options have a field %" PRIu64
-          ": only num_replicas (4) and num_partitions (5) are "
-          "known",
+          ": only num_replicas (4), num_partitions (5) and "
+          "device_assignment (9) are known",
           got.number);
     *(got.number == 4 ? replicas : partitions) = got.value;
   }
