@@ -129,6 +129,8 @@ class Schedule(cli_case.Case):
                 (2, "LISTING and --op", [EXCHANGE, "--op", "forward"]),
                 (2, "--shape", ["--op", "forward"]),
                 (2, "LISTING is given twice", [EXCHANGE, EXCHANGE]),
+                (2, "must be v5e", ["--op", "forward", "--shape",
+                                    "1,1,1,8,8,64", "--target", "v6e:2x2"]),
                 (2, "--lengths", [EXCHANGE, "--lengths", "3"]),
                 (2, '"hops" is no number', [EXCHANGE, "--model", "hops=1"]),
                 (2, "must be", [EXCHANGE, "--model", "hop_us=-1"]),

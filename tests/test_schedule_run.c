@@ -417,9 +417,9 @@ static void test_whole_program(void) {
 static char *read_whole(const char *path, size_t *out_length) {
   FILE *file = fopen(path, "rb");
   CHECK_NEED(file);
-  static char buffers[2][1 << 16];
+  static char buffers[4][1 << 16];
   static int next;
-  char *bytes = buffers[next++ % 2];
+  char *bytes = buffers[next++ % 4];
   *out_length = fread(bytes, 1, sizeof *buffers - 1, file);
   bytes[*out_length] = 0;
   fclose(file);
@@ -542,6 +542,19 @@ static void test_other_tables(void) {
                 &case_heap, &status);
   CHECK(status == PFL_STATUS_INVALID_ARGUMENT, "rows of another dump: %d",
         status);
+  size_t ignored;
+  char *table = read_whole(
+      LISTINGS "/1-exchange.1-70-final_hlo-static-per-bundle-utilization.txt",
+      &ignored);
+  const char *allocations = read_whole(
+      LISTINGS "/1-exchange.1-69-post-delay-converter.txt", &ignored);
+  parse_and_run(text, length, table, allocations, &case_heap, &status);
+  CHECK(!status, "its own tables: %d", status);
+  char *four = strstr(table, "    4     4");
+  CHECK_NEED(four);
+  four[4] = '2'; /* as a v6e has */
+  parse_and_run(text, length, table, allocations, &case_heap, &status);
+  CHECK(status == PFL_STATUS_INVALID_ARGUMENT, "another chip: %d", status);
 }
 
 static void test_memory(void) {

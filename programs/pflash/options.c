@@ -431,8 +431,8 @@ const cli_option option_table[] = {
     {TUNE, "--out", .argument = "TABLE", .read = read_path, .slot = SLOT(out),
      .must_be = "a path",
      .help = "Put the best tiles into this table, in place of the row that it "
-             "has for the same sizes; none, where the plan's own are the "
-             "best. src/kernels/tuned_rows.inc is such a table."},
+             "has for the same sizes; none, where the plan's own do as well, "
+             "within 0.5 %. src/kernels/tuned_rows.inc is such a table."},
     {TUNE, "--journal", .argument = "FILE", .read = read_path,
      .slot = SLOT(journal_path), .must_be = "a path",
      .help = "Keep every program's cycles in this file as soon as they are "

@@ -226,6 +226,12 @@ pfl_status schedule_job_check(schedule_job *job, pfl_error *error) {
               "--lengths is given: must be with --op decode");
   if (options->op)
     PFL_TRY(tpu_request_make(options, &job->compile.request, error));
+  if (options->op && strncmp(job->compile.request.kernels.target, "v5e:", 4))
+    PFL_RAISE(
+        error, INVALID_ARGUMENT,
+        "--target is '%s': must be v5e:..., the chip that the cycle model "
+        "is of",
+        options->target);
   for (int i = 0; i < options->tuning_count; i++)
     if (options->tunings[i].name[0])
       PFL_TRY(

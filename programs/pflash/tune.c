@@ -41,7 +41,7 @@ static void print_text(const tune_job *job, const int64_t *ranks) {
     print_row(job, tune_at(job, ranks[i]));
   if (job->options->out)
     printf("table   %s%s\n", job->options->out,
-           job->best ? "" : ": no row, the plan's own tiles are the best");
+           tune_gains(job) ? "" : ": no row, the plan's own tiles do as well");
 }
 
 /* ---- JSON ---------------------------------------------------------------- */

@@ -99,11 +99,10 @@ pfl_status tune_journal_add(tune_job *job, const tune_candidate *candidate,
 
 /* ---- The table ----------------------------------------------------------- */
 
-/* Tiles that the plan's own rules choose need no row: it would only outlive
- * them. */
+/* A row that gains nothing would only outlive the plan's own rules. */
 static void add_row(const tune_job *job, base_text *out) {
   const tune_candidate *best = tune_at(job, job->best);
-  if (best == tune_at(job, 0)) return;
+  if (!tune_gains(job)) return;
   base_text_format(out, "\"%s :", job->key);
   for (int i = 0; i < best->tile_count; i++)
     base_text_format(out, " %s=%" PRId64, best->tiles[i].name,

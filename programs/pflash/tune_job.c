@@ -163,24 +163,34 @@ static pfl_status add_step(tune_job *job, int tile, bool doubled,
   return add_candidate(job, &next, error);
 }
 
+/* What is not better by this is not worth going on for. */
+#define STEP_GAIN 0.001
+
+static bool improved(const tune_job *job, int64_t cycles_before) {
+  return (double)tune_at(job, job->best)->cycles <
+         (1 - STEP_GAIN) * (double)cycles_before;
+}
+
 /* Steps of one tile both ways, for as long as they help. */
 static pfl_status climb_tile(tune_job *job, int tile, pfl_error *error) {
-  for (int64_t before = -1; before != job->best;) {
-    before = job->best;
+  int64_t before;
+  do {
+    before = tune_at(job, job->best)->cycles;
     PFL_TRY(add_step(job, tile, true, error));
     PFL_TRY(add_step(job, tile, false, error));
     PFL_TRY(try_added(job, error));
-  }
+  } while (improved(job, before));
   return PFL_STATUS_OK;
 }
 
 static pfl_status climb(tune_job *job, pfl_error *error) {
-  for (int64_t before = -1; before != job->best;) {
-    before = job->best;
+  int64_t before;
+  do {
+    before = tune_at(job, job->best)->cycles;
     for (int i = 0; i < job->base.tile_count; i++)
       if (!is_fixed(job, job->base.tiles[i].name))
         PFL_TRY(climb_tile(job, i, error));
-  }
+  } while (improved(job, before));
   return PFL_STATUS_OK;
 }
 

@@ -42,6 +42,17 @@ static inline int64_t tune_count(const tune_job *job) {
   return (int64_t)(job->candidates.length / sizeof(tune_candidate));
 }
 
+/* Less is within what a compiler's next version changes: tiles that gain less
+ * over the plan's own need no row in a table. */
+#define TUNE_GAIN 0.005
+
+/* Whether the best is that much better than the plan's own. */
+static inline bool tune_gains(const tune_job *job) {
+  const tune_candidate *base = tune_at(job, 0), *best = tune_at(job, job->best);
+  return !base->cycles ||
+         (double)best->cycles <= (1 - TUNE_GAIN) * (double)base->cycles;
+}
+
 /* Tries them all. */
 PFL_NODISCARD pfl_status tune_job_do(tune_job *job, pfl_error *error);
 void tune_job_release(tune_job *job);
@@ -67,8 +78,8 @@ PFL_NODISCARD pfl_status tune_journal_add(tune_job *job,
                                           const tune_candidate *candidate,
                                           pfl_error *error);
 
-/* Puts the best tiles into the table at --out; takes the row out if the plan's
- * own are the best. */
+/* Puts the best tiles into the table at --out; takes the row out if they do not
+ * gain enough. */
 PFL_NODISCARD pfl_status tune_table_write(const tune_job *job,
                                           pfl_error *error);
 

@@ -21,12 +21,34 @@ static bool read_row(const char *at, const char *end,
   return at == end;
 }
 
+/* The file begins with how many slots of each kind a bundle has: the rows'
+ * first is that of the capacities. */
+static pfl_status check_chip(const schedule_program *program, const char *text,
+                             const char *end, pfl_error *error) {
+  uint8_t row[SCHEDULE_UNITS];
+  for (const char *at = text; at < end;) {
+    const char *stop = memchr(at, '\n', (size_t)(end - at));
+    if (!stop) stop = end;
+    bool found = read_row(at, stop, row);
+    at = stop + 1;
+    for (int i = 0; found && i < SCHEDULE_UNITS; i++)
+      if (row[i] != schedule_unit_slots((schedule_unit)i))
+        PFL_RAISE(error, INVALID_ARGUMENT,
+                  "%.300s is of another chip than a v5e: its bundles have %d "
+                  "slots for %s, a v5e's %d",
+                  program->path, row[i], schedule_unit_name((schedule_unit)i),
+                  schedule_unit_slots((schedule_unit)i));
+  }
+  return PFL_STATUS_OK;
+}
+
 pfl_status listing_read_utilization(schedule_program *program, const char *text,
                                     size_t length, pfl_error *error) {
   static const char title[] = "== UTILIZATION:";
   base_text *list = &program->lists[SCHEDULE_LIST_SLOTS];
   const char *end = text + length, *at = listing_find(text, length, title);
   int64_t rows = 0;
+  PFL_TRY(check_chip(program, text, at ? at : end, error));
   for (at = at ? at + sizeof title - 1 : end; at < end;) {
     uint8_t row[SCHEDULE_UNITS];
     const char *stop = memchr(at, '\n', (size_t)(end - at));
