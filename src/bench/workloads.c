@@ -175,7 +175,7 @@ static const bench_effort efforts[BENCH_SUITE_COUNT] = {
     [BENCH_SUITE_TRAINING] = {10, 3, 60, 3, 0.05, 0.025, 256 << 20, false, 0},
     [BENCH_SUITE_DECODE] = {10, 3, 30, 3, 0.05, 0.025, 256 << 20, false, 0},
     [BENCH_SUITE_FULL] = {10, 3, 60, 3, 0.05, 0.025, 256 << 20, false, 0},
-    [BENCH_SUITE_SMOKE] = {6, 0, 1, 0, 0, 0, 0, true, 0},
+    [BENCH_SUITE_SMOKE] = {6, 0, 30, 0, 0, 0, 0, true, 0},
 };
 
 bench_effort bench_suite_effort(bench_suite suite) { return efforts[suite]; }
