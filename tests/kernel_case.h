@@ -61,7 +61,8 @@ static inline void kernel_case_begin(kernel_case *c,
   }
 }
 
-/* Results into their tensors; every chip must have the same. */
+/* Results into their tensors; what is not spread, every chip must have alike.
+ */
 static inline void kernel_case_collect(const kernel_case *c,
                                        const device_tensor *tensors,
                                        int count) {
@@ -70,11 +71,13 @@ static inline void kernel_case_collect(const kernel_case *c,
     const device_tensor *whole = kernel_case_find(tensors, count, tensor->name);
     size_t bytes = (size_t)kernel_case_count(whole->rank, whole->shape) *
                    pfl_dtype_size(tensor->dtype);
-    void *const *first = &c->bytes[0][c->kernel->input_count + i];
-    memcpy(whole->data, *first, bytes);
-    for (int chip = 1; chip < c->chips; chip++)
-      CHECK(!memcmp(*first, c->bytes[chip][c->kernel->input_count + i], bytes),
+    int at = c->kernel->input_count + i;
+    for (int chip = 0; chip < c->chips; chip++) {
+      CHECK(tensor->split.split ||
+                !memcmp(c->bytes[0][at], c->bytes[chip][at], bytes),
             "%s of chip %d differs from chip 0's", tensor->name, chip);
+      device_gather(tensor, c->chips, chip, c->bytes[chip][at], whole);
+    }
   }
 }
 

@@ -11,7 +11,7 @@ static const pfl_allocator heap;
 typedef struct slice_case {
   decode_case call;
   int chips;
-  kernels_tile tiles[3];
+  kernels_tile tiles[4];
   int tile_count;
 } slice_case;
 
@@ -148,11 +148,15 @@ static void draw_tiles(slice_case *s) {
     s->tiles[n++] = (kernels_tile){
         "tile", base_max(128 * pack, p->page_length) * check_between(1, 4)};
   if (check_between(0, 1)) s->tiles[n++] = (kernels_tile){"ring", PICK(rings)};
+  int64_t shared = s->chips > 1 && p->Hkv % 4 == 0 ? p->Hkv / 4 : p->Hkv;
   for (int64_t heads = 4; heads > 1; heads--)
-    if (p->Hkv % heads == 0 && check_between(0, 1)) {
+    if (shared % heads == 0 && check_between(0, 1)) {
       s->tiles[n++] = (kernels_tile){"heads", heads};
       break;
     }
+  /* else heads are shared where they can be */
+  if (s->chips > 1 && check_between(0, 2))
+    s->tiles[n++] = (kernels_tile){"head_chips", 1};
   s->tile_count = n;
 }
 

@@ -72,12 +72,18 @@ static int64_t count_of(const kernels_tensor *tensor) {
   return count;
 }
 
-/* The chips together have room for every token, and not a turn too much. */
+/* The chips together have room for every head and token, and not a turn too
+ * much. */
 static void check_cache(const attention_decode_problem *p, int chips,
                         const kernels_tensor *tensor, int64_t width) {
-  int64_t tokens = count_of(tensor) / (p->B * p->Hkv * width) * chips;
-  CHECK(tensor->split.split && tensor->split.dimension == 2, "not split");
-  CHECK(tokens >= p->Smax && tokens < p->Smax + tensor->split.unit * chips,
+  bool heads = tensor->split.dimension == 1;
+  int64_t all = p->B * p->Hkv * width / (heads ? chips : 1);
+  int64_t tokens = count_of(tensor) / all * (heads ? 1 : chips);
+  int64_t turn = heads ? 128 : tensor->split.unit * chips;
+  CHECK(tensor->split.split, "not split");
+  CHECK(!heads || (tensor->split.unit * chips == p->Hkv && chips > 1),
+        "%lld of %lld heads", (long long)tensor->split.unit, (long long)p->Hkv);
+  CHECK(tokens >= p->Smax && tokens < p->Smax + turn,
         "%s: room for %lld of %lld tokens", tensor->name, (long long)tokens,
         (long long)p->Smax);
 }
@@ -93,7 +99,9 @@ static void test_any_problem(void) {
     CHECK(!status, "%s", error.message);
     if (status) continue;
     const kernels_kernel *kernel = &program.kernels[0];
-    CHECK(kernel->communicates == (chips > 1), "communicates");
+    bool heads = kernel->inputs[2].split.dimension == 1;
+    CHECK(kernel->communicates == (chips > 1 && !heads), "communicates");
+    CHECK(kernel->outputs[0].split.split == heads, "o is split");
     check_cache(&problem, chips, &kernel->inputs[2], problem.D);
     check_cache(&problem, chips, &kernel->inputs[3], problem.Dv);
     check_reads_back(kernel->module);
@@ -130,6 +138,7 @@ static void test_refusals(void) {
   refused(&d, 1, "tile", 1000, "must be a multiple of 128");
   refused(&d, 1, "ring", 3, "must be a power of two");
   refused(&d, 1, "heads", 3, "must divide Hkv");
+  refused(&d, 4, "head_chips", 2, "must be 1, or 4");
   refused(&d, 1, "block_q", 128, "no tile of decode is called 'block_q'");
   d.dtype = PFL_DTYPE_F16;
   refused(&d, 1, NULL, 0, "bf16 and f32");

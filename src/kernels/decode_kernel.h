@@ -83,6 +83,11 @@ mo_value *decode_times(const decode_kernel *k, mo_value *x, int64_t number);
 mo_value *decode_over(const decode_kernel *k, mo_value *x, int64_t power);
 int decode_log(int64_t power);
 
+/* ---- Tensors and memory (decode_tensors.c) ---------------------------------
+ */
+
+void decode_declare(decode_kernel *k, kernels_kernel *kernel);
+
 /* ---- The cache (decode_cache.c) --------------------------------------------
  */
 

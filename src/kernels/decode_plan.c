@@ -77,6 +77,30 @@ static pfl_status check_pages(const attention_decode_problem *p,
 /* ---- The plan -------------------------------------------------------------
  */
 
+/* Heads of their own need no exchange, and both ways read the same bytes on
+ * each chip; but a chip can have rows to spare along one dimension alone. */
+static pfl_status plan_chips(const kernels_request *request, decode_plan *plan,
+                             pfl_error *error) {
+  const attention_decode_problem *p = request->decode;
+  int64_t multiple = p->paged                         ? 1
+                     : p->cache_dtype == PFL_DTYPE_I8 ? 128
+                                                      : plan->granule;
+  bool can = p->Hkv % plan->over == 0 && p->Smax % multiple == 0;
+  int64_t most = can ? plan->over : 1;
+  int64_t wanted = kernels_tile_of(request, "head_chips", most);
+  if (wanted != 1 && wanted != most)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "head_chips is %lld: must be 1, or %d where that divides Hkv, "
+              "%lld, and Smax, %lld, is a multiple of %lld tokens",
+              (long long)wanted, plan->over, (long long)p->Hkv,
+              (long long)p->Smax, (long long)multiple);
+  plan->by_heads = wanted > 1;
+  plan->chips = plan->by_heads ? 1 : plan->over;
+  if (plan->by_heads) plan->Hkv /= plan->over;
+  plan->page_count = base_ceil_div(p->page_count, plan->chips);
+  return PFL_STATUS_OK;
+}
+
 static void plan_cache(const kernels_chip *chip, decode_plan *plan) {
   int64_t size = size_of(plan->cache_dtype);
   plan->scaled = plan->cache_dtype == PFL_DTYPE_I8;
@@ -88,13 +112,16 @@ static void plan_cache(const kernels_chip *chip, decode_plan *plan) {
                128 % plan->D == 0;
   plan->pack = packs ? 128 / plan->D : 1;
   while (plan->page && plan->page / plan->pack < 8 * 4 / size) plan->pack /= 2;
-  plan->q_made = plan->integer || plan->pack > 1;
-  plan->q_ready = plan->q_made && plan->B * plan->Hkv <= QUERIES_READY;
   plan->rows_all = plan->pack * plan->rows;
   plan->width = plan->pack * plan->D;
   plan->v_width = plan->pack * plan->Dv;
   /* rows of a tile of memory: 8 words of 32 bits on top of each other */
   plan->granule = plan->pack * 8 * 4 / size;
+}
+
+static void plan_spread(decode_plan *plan) {
+  plan->q_made = plan->integer || plan->pack > 1;
+  plan->q_ready = plan->q_made && plan->B * plan->Hkv <= QUERIES_READY;
   plan->unit = plan->page ? plan->page : plan->granule;
   int64_t shared = plan->unit * plan->chips;
   plan->local = round_up(plan->Smax, shared) / plan->chips;
@@ -107,7 +134,9 @@ static void plan_cache(const kernels_chip *chip, decode_plan *plan) {
 static int64_t heads_of(const decode_plan *plan) {
   int64_t heads = 1, most = base_min(plan->Hkv, DECODE_HEADS_MAX);
   int64_t bytes = plan->page * plan->D * size_of(plan->cache_dtype);
-  while (plan->page && heads < most && heads * bytes < 24 * KIB) heads++;
+  int64_t enough =
+      (plan->B * plan->Hkv < 4 ? 16 : 24) * KIB; /* 2 jobs at least */
+  while (plan->page && heads < most && heads * bytes < enough) heads++;
   while (plan->Hkv % heads) heads--;
   return heads;
 }
@@ -203,9 +232,10 @@ pfl_status decode_plan_make(const kernels_request *request,
                       .sinks = request->sinks,
                       .rows = p->group * p->T,
                       .page = p->paged ? p->page_length : 0,
-                      .page_count = base_ceil_div(p->page_count, chips),
-                      .chips = chips};
+                      .over = chips};
   plan_cache(chip, &plan);
+  PFL_TRY(plan_chips(request, &plan, error));
+  plan_spread(&plan);
   plan_tiles(request, &plan);
   PFL_TRY(check_tiles(&plan, error));
   plan.eager = plan.B == 1 && plan.left >= ATTENTION_OPEN && !plan.page;
@@ -223,16 +253,37 @@ pfl_status decode_plan_make(const kernels_request *request,
   return PFL_STATUS_OK;
 }
 
+/* Why the chips share what they share. */
+static void add_sharing(const decode_plan *plan, base_text *words) {
+  if (plan->over == 1)
+    base_text_add_string(words, "one chip");
+  else if (plan->by_heads)
+    base_text_format(words,
+                     "%d chips with %lld key-value heads each: no exchange, as "
+                     "they divide",
+                     plan->over, (long long)plan->Hkv);
+  else
+    base_text_format(
+        words,
+        "split-KV over %d chips, %lld tokens a turn: level at every "
+        "length, parts exchanged behind the stream",
+        plan->over, (long long)plan->unit);
+}
+
 void decode_plan_describe(const decode_plan *plan, kernels_program *program) {
+  base_text words = {0};
   kernels_tile_add(program, "tile", plan->tile);
   kernels_tile_add(program, "ring", plan->ring);
   kernels_tile_add(program, "heads", plan->heads);
-  snprintf(program->plan, sizeof program->plan,
-           "split-KV over %d chip%s, %lld tokens a turn; %lld key-value "
-           "head%s at a time, tiles of %lld tokens, %lld in flight; "
-           "%lld KiB of VMEM",
-           plan->chips, plan->chips > 1 ? "s" : "", (long long)plan->unit,
-           (long long)plan->heads, plan->heads > 1 ? "s" : "",
-           (long long)plan->tile, (long long)(plan->ring - 1),
-           (long long)(plan->vmem_bytes / KIB));
+  if (plan->over > 1)
+    kernels_tile_add(program, "head_chips", plan->by_heads ? plan->over : 1);
+  add_sharing(plan, &words);
+  base_text_format(&words,
+                   "; %lld head%s at a time, tiles of %lld tokens, %lld ahead; "
+                   "%lld KiB of VMEM",
+                   (long long)plan->heads, plan->heads > 1 ? "s" : "",
+                   (long long)plan->tile, (long long)(plan->ring - 1),
+                   (long long)(plan->vmem_bytes / KIB));
+  snprintf(program->plan, sizeof program->plan, "%s", base_text_get(&words));
+  base_text_release(&words);
 }

@@ -22,7 +22,9 @@ typedef struct decode_plan {
   int64_t q_low;          /* row of the low ones */
   bool q_made;            /* Q meets tiles in another form than it came in */
   bool q_ready;           /* all of it is made so at the beginning */
-  int chips;
+  int over;               /* chips that share the work */
+  bool by_heads;      /* each has some key-value heads, which Hkv then counts */
+  int chips;          /* that share tokens: 1, if heads are shared */
   int64_t page;       /* tokens of a page; 0: the cache is contiguous */
   int64_t pages;      /* of a sequence, on this chip: columns of its table */
   int64_t page_count; /* on this chip */

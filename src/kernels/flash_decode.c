@@ -30,173 +30,6 @@
 #include "kernels/decode_kernel.h"
 #include "kernels/writers.h"
 
-/* ---- Tensors and memory ---------------------------------------------------
- */
-
-static mo_value *input(const decode_kernel *k, kernels_kernel *kernel,
-                       const char *name, mo_space space, pfl_dtype dtype,
-                       mo_shape shape) {
-  /* else XLA brings it to VMEM first, and the kernel waits for that */
-  kernels_input_add(kernel, name, dtype, shape)->pinned = true;
-  return mo_operand(k->b, space, kernels_element(dtype), shape);
-}
-
-static mo_value *output(const decode_kernel *k, kernels_kernel *kernel,
-                        const char *name, pfl_dtype dtype, mo_shape shape) {
-  kernels_output_add(kernel, name, dtype, shape)->pinned = true;
-  return mo_operand(k->b, MO_HBM, kernels_element(dtype), shape);
-}
-
-/* Of a tensor [B, Hkv, Smax, ...] tokens go to the chips in turn. */
-static mo_value *cache(const decode_kernel *k, kernels_kernel *kernel,
-                       const char *name, pfl_dtype dtype, mo_shape shape) {
-  mo_value *ref = input(k, kernel, name, MO_HBM, dtype, shape);
-  kernel->inputs[kernel->input_count - 1].split =
-      (kernels_split){.split = true, .dimension = 2, .unit = k->plan->unit};
-  return ref;
-}
-
-static void declare_pages(decode_kernel *k, kernels_kernel *kernel) {
-  const decode_plan *plan = k->plan;
-  const kernels_split pages = {.split = plan->chips > 1, .unit = 1};
-  int64_t rows = plan->page / plan->pack;
-  k->k = input(k, kernel, "k", MO_HBM, plan->cache_dtype,
-               MO_SHAPE(plan->page_count, plan->Hkv, rows, plan->width));
-  kernel->inputs[kernel->input_count - 1].split = pages;
-  k->v = input(k, kernel, "v", MO_HBM, plan->cache_dtype,
-               MO_SHAPE(plan->page_count, plan->Hkv, rows, plan->v_width));
-  kernel->inputs[kernel->input_count - 1].split = pages;
-  k->table = input(k, kernel, "block_table", MO_HBM, PFL_DTYPE_I32,
-                   MO_SHAPE(base_max(2, plan->B * plan->pages)));
-  kernel->inputs[kernel->input_count - 1].split =
-      (kernels_split){.split = plan->chips > 1, .dimension = 1, .unit = 1};
-}
-
-static void declare_cache(decode_kernel *k, kernels_kernel *kernel) {
-  const decode_plan *plan = k->plan;
-  if (plan->page) {
-    declare_pages(k, kernel);
-    return;
-  }
-  int64_t rows = plan->local / plan->pack;
-  k->k = cache(k, kernel, "k", plan->cache_dtype,
-               MO_SHAPE(plan->B, plan->Hkv, rows, plan->width));
-  k->v = cache(k, kernel, "v", plan->cache_dtype,
-               MO_SHAPE(plan->B, plan->Hkv, rows, plan->v_width));
-  if (!plan->scaled) return;
-  mo_shape scales = MO_SHAPE(plan->B, plan->Hkv, 1, plan->local);
-  k->scales[false] = cache(k, kernel, "k_scale", PFL_DTYPE_F32, scales);
-  k->scales[true] = cache(k, kernel, "v_scale", PFL_DTYPE_F32, scales);
-}
-
-static void declare_tensors(decode_kernel *k, kernels_kernel *kernel) {
-  const decode_plan *plan = k->plan;
-  /* a single number XLA would take for a scalar, and fetch it beforehand */
-  k->lengths = input(k, kernel, "lengths", MO_HBM, PFL_DTYPE_I32,
-                     MO_SHAPE(base_max(2, plan->B)));
-  k->q = input(k, kernel, "q", MO_HBM, plan->dtype,
-               MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D));
-  declare_cache(k, kernel);
-  if (plan->sinks)
-    k->sinks = input(k, kernel, "sinks", MO_HBM, PFL_DTYPE_F32,
-                     MO_SHAPE(base_max(2, plan->Hkv * plan->G)));
-  k->out_o = output(k, kernel, "o", plan->dtype,
-                    MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->Dv));
-  if (plan->lse)
-    k->out_lse = output(k, kernel, "lse", PFL_DTYPE_F32,
-                        MO_SHAPE(plan->B * plan->Hkv, plan->rows));
-}
-
-static mo_value *semaphores(const decode_kernel *k, mo_shape shape) {
-  return mo_scratch(k->b, MO_SEMAPHORE_MEM, MO_DMA_SEMAPHORE, shape);
-}
-
-static void declare_exchange(decode_kernel *k) {
-  const decode_plan *plan = k->plan;
-  mo_shape slots =
-      MO_SHAPE(plan->slots, plan->heads, plan->rows, 256 + plan->Dv);
-  for (int axis = 0; axis < 2; axis++) {
-    k->part[axis] = mo_scratch(k->b, MO_VMEM, MO_F32, slots);
-    k->other[axis] = mo_scratch(k->b, MO_VMEM, MO_F32, slots);
-    k->sent[axis] = semaphores(k, MO_SHAPE(plan->slots));
-    k->received[axis] = semaphores(k, MO_SHAPE(plan->slots));
-  }
-}
-
-static void declare_queries(decode_kernel *k) {
-  mo_builder *b = k->b;
-  const decode_plan *plan = k->plan;
-  int64_t some = plan->q_ready ? plan->B * plan->Hkv : plan->heads;
-  int64_t integers = 2 * plan->q_low;
-  k->q_all = mo_scratch(b, MO_VMEM, kernels_element(plan->dtype),
-                        MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D));
-  if (plan->pack > 1)
-    k->q_now = mo_scratch(b, MO_VMEM, kernels_element(plan->dtype),
-                          MO_SHAPE(some, plan->rows_all, plan->width));
-  if (!plan->integer) return;
-  k->q_now = mo_scratch(b, MO_VMEM, MO_I8, MO_SHAPE(some, integers, plan->D));
-  k->q_wide = mo_scratch(b, MO_VMEM, MO_I32, MO_SHAPE(some, integers, plan->D));
-  k->q_units = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(some, plan->rows, 128));
-}
-
-static void declare_memory(decode_kernel *k) {
-  mo_builder *b = k->b;
-  const decode_plan *plan = k->plan;
-  mo_element element = kernels_element(plan->dtype);
-  mo_element cached = kernels_element(plan->cache_dtype);
-  int64_t depth = plan->tile / plan->pack;
-  declare_queries(k);
-  k->k_ring = mo_scratch(b, MO_VMEM, cached,
-                         MO_SHAPE(plan->ring, plan->heads, depth, plan->width));
-  k->v_ring =
-      mo_scratch(b, MO_VMEM, cached,
-                 MO_SHAPE(plan->ring, plan->heads, depth, plan->v_width));
-  k->scores =
-      mo_scratch(b, MO_VMEM, MO_F32,
-                 MO_SHAPE(2, plan->heads, plan->rows_all, plan->tiles * depth));
-  k->o_slots = mo_scratch(b, MO_VMEM, element,
-                          MO_SHAPE(2, plan->heads, plan->rows, plan->Dv));
-  k->lengths_smem =
-      mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(base_max(2, plan->B)));
-  k->entries = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(5, plan->B));
-  k->cursors = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(2, 4));
-  k->places = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(plan->slots));
-  k->k_arrived = semaphores(k, MO_SHAPE(plan->ring));
-  k->v_arrived = semaphores(k, MO_SHAPE(plan->ring));
-  k->o_stored = semaphores(k, MO_SHAPE(2));
-  k->q_arrived = semaphores(k, MO_RANK_0);
-  k->lengths_arrived = semaphores(k, MO_RANK_0);
-  if (plan->lse) {
-    k->lse_all = mo_scratch(b, MO_VMEM, MO_F32,
-                            MO_SHAPE(plan->B * plan->Hkv, plan->rows));
-    k->lse_stored = semaphores(k, MO_RANK_0);
-  }
-  if (plan->page) {
-    k->table_smem = mo_scratch(b, MO_SMEM, MO_I32,
-                               MO_SHAPE(base_max(2, plan->B * plan->pages)));
-    k->table_arrived = semaphores(k, MO_RANK_0);
-  }
-  if (plan->sinks) {
-    k->sinks_smem = mo_scratch(b, MO_SMEM, MO_F32,
-                               MO_SHAPE(base_max(2, plan->Hkv * plan->G)));
-    k->sinks_arrived = semaphores(k, MO_RANK_0);
-  }
-  if (plan->B > 1) {
-    k->zeros = mo_scratch(b, MO_VMEM, element,
-                          MO_SHAPE(plan->Hkv, plan->rows, plan->Dv));
-    k->zeros_stored = semaphores(k, MO_RANK_0);
-  }
-  if (plan->scaled) {
-    mo_shape slots =
-        MO_SHAPE(DECODE_SCALE_SLOTS, plan->heads, 1, plan->tiles * plan->tile);
-    k->scale_slots[false] = mo_scratch(b, MO_VMEM, MO_F32, slots);
-    k->scale_slots[true] = mo_scratch(b, MO_VMEM, MO_F32, slots);
-    k->scales_arrived = semaphores(k, MO_SHAPE(DECODE_SCALE_SLOTS));
-    k->scale_cursor = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(2));
-  }
-  if (plan->chips > 1) declare_exchange(k);
-}
-
 /* ---- Jobs -----------------------------------------------------------------
  */
 
@@ -451,6 +284,7 @@ pfl_status kernels_decode_write(const kernels_request *request,
   decode_plan plan;
   PFL_TRY(decode_plan_make(request, chip, &plan, error));
   program->name = "decode";
+  program->chips = plan.over;
   decode_plan_describe(&plan, program);
   kernels_kernel *kernel = &program->kernels[0];
   *kernel = (kernels_kernel){
@@ -463,8 +297,7 @@ pfl_status kernels_decode_write(const kernels_request *request,
   mo_begin(&b, allocator);
   mo_kernel(&b, kernel->name, NULL);
   decode_kernel k = {.b = &b, .plan = &plan};
-  declare_tensors(&k, kernel);
-  declare_memory(&k);
+  decode_declare(&k, kernel);
   write_body(&k);
   mo_kernel_end(&b);
   PFL_TRY(mo_finish(&b, &kernel->module, error));

@@ -1,0 +1,192 @@
+/* The decode kernel's tensors, how they are spread over the chips, and its
+ * memory. */
+#include "kernels/decode_kernel.h"
+
+/* ---- Tensors --------------------------------------------------------------
+ */
+
+static const kernels_split whole;
+
+/* Of a whole tensor's `dimension` of query heads, or key-value heads, each chip
+ * has `heads`, side by side; all, where heads are not what is spread. */
+static kernels_split by_heads(const decode_plan *plan, int dimension,
+                              int64_t heads) {
+  return plan->by_heads ? (kernels_split){.split = true,
+                                          .dimension = dimension,
+                                          .unit = heads}
+                        : whole;
+}
+
+static mo_value *input(const decode_kernel *k, kernels_kernel *kernel,
+                       const char *name, pfl_dtype dtype, mo_shape shape,
+                       kernels_split split) {
+  kernels_tensor *tensor = kernels_input_add(kernel, name, dtype, shape);
+  /* else XLA brings it to VMEM first, and the kernel waits for that */
+  tensor->pinned = true;
+  tensor->split = split;
+  return mo_operand(k->b, MO_HBM, kernels_element(dtype), shape);
+}
+
+static mo_value *output(const decode_kernel *k, kernels_kernel *kernel,
+                        const char *name, pfl_dtype dtype, mo_shape shape,
+                        kernels_split split) {
+  kernels_tensor *tensor = kernels_output_add(kernel, name, dtype, shape);
+  tensor->pinned = true;
+  tensor->split = split;
+  return mo_operand(k->b, MO_HBM, kernels_element(dtype), shape);
+}
+
+/* Files have [N, Hkv, page, D]. */
+static void declare_pages(decode_kernel *k, kernels_kernel *kernel) {
+  const decode_plan *plan = k->plan;
+  bool spread = plan->chips > 1;
+  int64_t rows = plan->page / plan->pack;
+  kernels_split pages = by_heads(plan, 1, plan->Hkv), table = whole;
+  if (spread) pages = (kernels_split){.split = true, .unit = 1};
+  if (spread) table = (kernels_split){.split = true, .dimension = 1, .unit = 1};
+  k->k = input(k, kernel, "k", plan->cache_dtype,
+               MO_SHAPE(plan->page_count, plan->Hkv, rows, plan->width), pages);
+  k->v =
+      input(k, kernel, "v", plan->cache_dtype,
+            MO_SHAPE(plan->page_count, plan->Hkv, rows, plan->v_width), pages);
+  k->table = input(k, kernel, "block_table", PFL_DTYPE_I32,
+                   MO_SHAPE(base_max(2, plan->B * plan->pages)), table);
+}
+
+/* Files have [B, Hkv, Smax, D], and scales without D. */
+static void declare_cache(decode_kernel *k, kernels_kernel *kernel) {
+  const decode_plan *plan = k->plan;
+  int64_t rows = plan->local / plan->pack;
+  kernels_split split = by_heads(plan, 1, plan->Hkv);
+  if (!plan->by_heads)
+    split = (kernels_split){.split = true, .dimension = 2, .unit = plan->unit};
+  k->k = input(k, kernel, "k", plan->cache_dtype,
+               MO_SHAPE(plan->B, plan->Hkv, rows, plan->width), split);
+  k->v = input(k, kernel, "v", plan->cache_dtype,
+               MO_SHAPE(plan->B, plan->Hkv, rows, plan->v_width), split);
+  if (!plan->scaled) return;
+  mo_shape scales = MO_SHAPE(plan->B, plan->Hkv, 1, plan->local);
+  k->scales[false] = input(k, kernel, "k_scale", PFL_DTYPE_F32, scales, split);
+  k->scales[true] = input(k, kernel, "v_scale", PFL_DTYPE_F32, scales, split);
+}
+
+static void declare_tensors(decode_kernel *k, kernels_kernel *kernel) {
+  const decode_plan *plan = k->plan;
+  int64_t heads = plan->Hkv * plan->G;
+  kernels_split split = by_heads(plan, 1, heads);
+  /* a single number XLA would take for a scalar, and fetch it beforehand */
+  k->lengths = input(k, kernel, "lengths", PFL_DTYPE_I32,
+                     MO_SHAPE(base_max(2, plan->B)), whole);
+  k->q = input(k, kernel, "q", plan->dtype,
+               MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D), split);
+  if (plan->page)
+    declare_pages(k, kernel);
+  else
+    declare_cache(k, kernel);
+  if (plan->sinks)
+    k->sinks = input(k, kernel, "sinks", PFL_DTYPE_F32,
+                     MO_SHAPE(base_max(2, heads)), by_heads(plan, 0, heads));
+  k->out_o = output(k, kernel, "o", plan->dtype,
+                    MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->Dv), split);
+  if (plan->lse)
+    k->out_lse = output(k, kernel, "lse", PFL_DTYPE_F32,
+                        MO_SHAPE(plan->B * plan->Hkv, plan->rows), split);
+}
+
+/* ---- Memory ---------------------------------------------------------------
+ */
+
+static mo_value *semaphores(const decode_kernel *k, mo_shape shape) {
+  return mo_scratch(k->b, MO_SEMAPHORE_MEM, MO_DMA_SEMAPHORE, shape);
+}
+
+static void declare_exchange(decode_kernel *k) {
+  const decode_plan *plan = k->plan;
+  mo_shape slots =
+      MO_SHAPE(plan->slots, plan->heads, plan->rows, 256 + plan->Dv);
+  for (int axis = 0; axis < 2; axis++) {
+    k->part[axis] = mo_scratch(k->b, MO_VMEM, MO_F32, slots);
+    k->other[axis] = mo_scratch(k->b, MO_VMEM, MO_F32, slots);
+    k->sent[axis] = semaphores(k, MO_SHAPE(plan->slots));
+    k->received[axis] = semaphores(k, MO_SHAPE(plan->slots));
+  }
+}
+
+static void declare_queries(decode_kernel *k) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  int64_t some = plan->q_ready ? plan->B * plan->Hkv : plan->heads;
+  int64_t integers = 2 * plan->q_low;
+  k->q_all = mo_scratch(b, MO_VMEM, kernels_element(plan->dtype),
+                        MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D));
+  if (plan->pack > 1)
+    k->q_now = mo_scratch(b, MO_VMEM, kernels_element(plan->dtype),
+                          MO_SHAPE(some, plan->rows_all, plan->width));
+  if (!plan->integer) return;
+  k->q_now = mo_scratch(b, MO_VMEM, MO_I8, MO_SHAPE(some, integers, plan->D));
+  k->q_wide = mo_scratch(b, MO_VMEM, MO_I32, MO_SHAPE(some, integers, plan->D));
+  k->q_units = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(some, plan->rows, 128));
+}
+
+static void declare_memory(decode_kernel *k) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  mo_element element = kernels_element(plan->dtype);
+  mo_element cached = kernels_element(plan->cache_dtype);
+  int64_t depth = plan->tile / plan->pack;
+  declare_queries(k);
+  k->k_ring = mo_scratch(b, MO_VMEM, cached,
+                         MO_SHAPE(plan->ring, plan->heads, depth, plan->width));
+  k->v_ring =
+      mo_scratch(b, MO_VMEM, cached,
+                 MO_SHAPE(plan->ring, plan->heads, depth, plan->v_width));
+  k->scores =
+      mo_scratch(b, MO_VMEM, MO_F32,
+                 MO_SHAPE(2, plan->heads, plan->rows_all, plan->tiles * depth));
+  k->o_slots = mo_scratch(b, MO_VMEM, element,
+                          MO_SHAPE(2, plan->heads, plan->rows, plan->Dv));
+  k->lengths_smem =
+      mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(base_max(2, plan->B)));
+  k->entries = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(5, plan->B));
+  k->cursors = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(2, 4));
+  k->places = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(plan->slots));
+  k->k_arrived = semaphores(k, MO_SHAPE(plan->ring));
+  k->v_arrived = semaphores(k, MO_SHAPE(plan->ring));
+  k->o_stored = semaphores(k, MO_SHAPE(2));
+  k->q_arrived = semaphores(k, MO_RANK_0);
+  k->lengths_arrived = semaphores(k, MO_RANK_0);
+  if (plan->lse) {
+    k->lse_all = mo_scratch(b, MO_VMEM, MO_F32,
+                            MO_SHAPE(plan->B * plan->Hkv, plan->rows));
+    k->lse_stored = semaphores(k, MO_RANK_0);
+  }
+  if (plan->page) {
+    k->table_smem = mo_scratch(b, MO_SMEM, MO_I32,
+                               MO_SHAPE(base_max(2, plan->B * plan->pages)));
+    k->table_arrived = semaphores(k, MO_RANK_0);
+  }
+  if (plan->sinks) {
+    k->sinks_smem = mo_scratch(b, MO_SMEM, MO_F32,
+                               MO_SHAPE(base_max(2, plan->Hkv * plan->G)));
+    k->sinks_arrived = semaphores(k, MO_RANK_0);
+  }
+  if (plan->B > 1) {
+    k->zeros = mo_scratch(b, MO_VMEM, element,
+                          MO_SHAPE(plan->Hkv, plan->rows, plan->Dv));
+    k->zeros_stored = semaphores(k, MO_RANK_0);
+  }
+  if (plan->scaled) {
+    mo_shape slots =
+        MO_SHAPE(DECODE_SCALE_SLOTS, plan->heads, 1, plan->tiles * plan->tile);
+    k->scale_slots[false] = mo_scratch(b, MO_VMEM, MO_F32, slots);
+    k->scale_slots[true] = mo_scratch(b, MO_VMEM, MO_F32, slots);
+    k->scales_arrived = semaphores(k, MO_SHAPE(DECODE_SCALE_SLOTS));
+    k->scale_cursor = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(2));
+  }
+  if (plan->chips > 1) declare_exchange(k);
+}
+
+void decode_declare(decode_kernel *k, kernels_kernel *kernel) {
+  declare_tensors(k, kernel);
+  declare_memory(k);
+}
