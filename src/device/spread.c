@@ -70,6 +70,23 @@ static pfl_status check_counts(const kernels_tensor *tensor,
   return PFL_STATUS_OK;
 }
 
+/* The last two dimensions, of the whole, of a tensor that has them swapped. */
+static pfl_status check_swapped(const kernels_tensor *tensor,
+                                const device_tensor *whole, pfl_error *error) {
+  int rank = tensor->rank;
+  bool same = !tensor->split.split && rank >= 2 && whole->rank == rank &&
+              whole->shape[rank - 2] == tensor->shape[rank - 1] &&
+              whole->shape[rank - 1] == tensor->shape[rank - 2];
+  for (int i = 0; same && i < rank - 2; i++)
+    same = whole->shape[i] == tensor->shape[i];
+  if (!same)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "tensor %s is not what the program has, the last two dimensions "
+              "swapped",
+              tensor->name);
+  return PFL_STATUS_OK;
+}
+
 /* Indices of the dimension that lie on chip 0, which has the most. */
 static int64_t most_local(const spread *s, int chips) {
   int64_t turn = s->unit * chips, rest = s->extent % turn;
@@ -79,6 +96,7 @@ static int64_t most_local(const spread *s, int chips) {
 pfl_status device_spread_check(const kernels_tensor *tensor, int chips,
                                const device_tensor *whole, pfl_error *error) {
   PFL_TRY(check_counts(tensor, whole, error));
+  if (tensor->swapped) return check_swapped(tensor, whole, error);
   spread s = plan(tensor, whole);
   int64_t turn, needed = s.extent;
   if (s.split) {
@@ -124,16 +142,38 @@ static void each_run(const spread *s, int chips, int chip, char *whole,
   }
 }
 
+/* [outer, rows, columns] to [outer, columns, rows]. */
+static void swap(const char *from, char *to, int64_t outer, int64_t rows,
+                 int64_t columns, size_t item) {
+  for (int64_t o = 0; o < outer; o++)
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t c = 0; c < columns; c++)
+        memcpy(to + (size_t)((o * columns + c) * rows + r) * item,
+               from + (size_t)((o * rows + r) * columns + c) * item, item);
+}
+
 void device_spread(const kernels_tensor *tensor, int chips, int chip,
                    const device_tensor *whole, void *out_part) {
   spread s = plan(tensor, whole);
   int64_t room = product(tensor->shape, 0, tensor->rank);
   memset(out_part, 0xff, (size_t)room * s.item);
+  if (tensor->swapped) {
+    const int64_t *last = tensor->shape + tensor->rank - 2;
+    swap(whole->data, out_part, product(tensor->shape, 0, tensor->rank - 2),
+         last[1], last[0], s.item);
+    return;
+  }
   each_run(&s, chips, chip, whole->data, out_part, to_part);
 }
 
 void device_gather(const kernels_tensor *tensor, int chips, int chip,
                    const void *part, const device_tensor *whole) {
   spread s = plan(tensor, whole);
+  if (tensor->swapped) {
+    const int64_t *last = tensor->shape + tensor->rank - 2;
+    swap(part, whole->data, product(tensor->shape, 0, tensor->rank - 2),
+         last[0], last[1], s.item);
+    return;
+  }
   each_run(&s, chips, chip, whole->data, (char *)part, to_whole);
 }

@@ -5,14 +5,6 @@
 #include "kernels/columns.h"
 #include "kernels/flash_math.h"
 
-static mo_value *load_all_of(const backward *f, mo_value *window,
-                             mo_value *first, int64_t count) {
-  mo_builder *b = f->b;
-  if (!window) return NULL;
-  return mo_load(b, window, MO_VALUES(f->zero, f->zero, first, f->zero),
-                 MO_SHAPE(count, window->type->shape[3]));
-}
-
 /* ---- Before ---------------------------------------------------------------
  */
 
@@ -42,10 +34,12 @@ static void make_lse(const backward *f, mo_value *first, int64_t count) {
 static void make_delta(const backward *f, mo_value *first, mo_value *o_first,
                        int64_t count) {
   mo_builder *b = f->b;
-  mo_value *o = mo_cast(b, load_all_of(f, f->o, o_first, count), MO_F32);
-  mo_value *d_o = mo_cast(b, load_all_of(f, f->d_o, first, count), MO_F32);
-  mo_value *delta = mo_reduce(b, MO_SUM, mo_mul(b, o, d_o), 1);
-  delta = columns_to_row(b, columns_make(b, delta));
+  mo_value *o = sequence_load(b, &f->o, o_first, count, NULL);
+  mo_value *d_o = sequence_load(b, &f->d_o, first, count, NULL);
+  mo_value *terms = mo_mul(b, mo_cast(b, o, MO_F32), mo_cast(b, d_o, MO_F32));
+  bool swapped = f->o.swapped;
+  mo_value *delta = mo_reduce(b, MO_SUM, terms, swapped ? 0 : 1);
+  if (!swapped) delta = columns_to_row(b, columns_make(b, delta));
   mo_store(b, columns_clip(b, delta, existing(f, first), 0), f->row_delta,
            MO_VALUES(f->zero, first));
 }
@@ -80,15 +74,26 @@ static void clear(const backward *f, mo_value *sum) {
   mo_store_all(b, mo_full(b, MO_F32, all, 0), sum);
 }
 
+/* [width, keys] to [keys, width]. */
+static void turn(const backward *f, const sequence *from, const sequence *to) {
+  mo_builder *b = f->b;
+  if (!from->swapped) return;
+  mo_value *x = sequence_load(b, from, f->zero, f->plan->block_k, NULL);
+  x = mo_transpose(b, mo_cast(b, x, MO_F32), MO_SHAPE(1, 0));
+  sequence_store(b, to, x, f->zero);
+}
+
 void backward_begin(const backward *f) {
   mo_builder *b = f->b;
   mo_value *step = mo_add(b, mo_grid_index(b, 0), mo_grid_index(b, 1));
   mo_if(b, mo_eq(b, mo_add(b, step, f->step), f->zero));
-  clear(f, f->dq_sum);
-  clear(f, f->dk_sum);
-  clear(f, f->dv_sum);
+  clear(f, f->dq_sum.ref);
+  clear(f, f->dk_sum.ref);
+  clear(f, f->dv_sum.ref);
   clear(f, f->dsinks);
   mo_end(b, MO_NONE);
+  turn(f, &f->k, &f->k_rows);
+  turn(f, &f->v, &f->v_rows);
 }
 
 void backward_begin_rows(const backward *f, mo_value *row, mo_value *o_row,
@@ -101,29 +106,27 @@ void backward_begin_rows(const backward *f, mo_value *row, mo_value *o_row,
 /* ---- After ----------------------------------------------------------------
  */
 
-/* A sum [count, width] to rows of an output. */
-static void finish(const backward *f, mo_value *sum, mo_value *from,
-                   mo_value *out, mo_value *to, int64_t count, double factor) {
+/* A sum to an output. */
+static void finish(const backward *f, const sequence *sum, mo_value *from,
+                   const sequence *out, mo_value *to, int64_t count,
+                   double factor) {
   mo_builder *b = f->b;
-  if (!sum) return;
-  mo_value *x = mo_load(b, sum, MO_VALUES(from, f->zero),
-                        MO_SHAPE(count, sum->type->shape[1]));
+  mo_value *x = sequence_load(b, sum, from, count, NULL);
   if (factor != 1) x = flash_times(b, x, factor);
-  mo_store(b, mo_cast(b, x, kernels_element(f->problem->dtype)), out,
-           MO_VALUES(f->zero, f->zero, to, f->zero));
+  sequence_store(b, out, x, to);
 }
 
-static void clear_part(const backward *f, mo_value *sum, mo_value *from,
+static void clear_part(const backward *f, const sequence *sum, mo_value *from,
                        int64_t count) {
   mo_builder *b = f->b;
-  if (!sum) return;
-  mo_shape shape = MO_SHAPE(count, sum->type->shape[1]);
-  mo_store(b, mo_full(b, MO_F32, shape, 0), sum, MO_VALUES(from, f->zero));
+  int64_t sizes[2];
+  mo_shape shape = sequence_shape(sum, count, sizes);
+  sequence_store(b, sum, mo_full(b, MO_F32, shape, 0), from);
 }
 
 void backward_finish_rows(const backward *f, mo_value *row, int64_t rows) {
-  finish(f, f->dq_sum, row, f->dq, row, rows, f->problem->scale);
-  clear_part(f, f->dq_sum, row, rows);
+  finish(f, &f->dq_sum, row, &f->dq, row, rows, f->problem->scale);
+  clear_part(f, &f->dq_sum, row, rows);
 }
 
 void backward_finish_keys(const backward *f) {
@@ -131,11 +134,11 @@ void backward_finish_keys(const backward *f) {
   int64_t keys = f->plan->block_k, group = f->problem->group;
   mo_value *member = mo_rem(b, mo_grid_index(b, 1), mo_i32(b, (double)group));
   if (group > 1) mo_if(b, mo_eq(b, member, mo_i32(b, (double)group - 1)));
-  finish(f, f->dk_sum, f->sum_key, f->dk, f->zero, keys, f->problem->scale);
-  finish(f, f->dv_sum, f->sum_key, f->dv, f->zero, keys, 1);
+  finish(f, &f->dk_sum, f->sum_key, &f->dk, f->zero, keys, f->problem->scale);
+  finish(f, &f->dv_sum, f->sum_key, &f->dv, f->zero, keys, 1);
   if (!f->plan->fresh) {
-    clear_part(f, f->dk_sum, f->sum_key, keys);
-    clear_part(f, f->dv_sum, f->sum_key, keys);
+    clear_part(f, &f->dk_sum, f->sum_key, keys);
+    clear_part(f, &f->dv_sum, f->sum_key, keys);
   }
   if (group > 1) mo_end(b, MO_NONE);
 }

@@ -3,12 +3,11 @@
 #include <stdio.h>
 
 #include "kernels/columns.h"
+#include "kernels/sequences.h"
 
 /* Keys of a block: with 512 queries the five products of a chunk keep the MXU
  * for 5120 cycles. */
 enum { BLOCK_MOST = 1024 };
-
-static int64_t padded(int64_t d) { return base_round_up(d, LANES); }
 
 /* Blocks of about `most` keys. */
 static void choose_tiles(const kernels_request *request, int64_t most,
@@ -21,6 +20,8 @@ static void choose_tiles(const kernels_request *request, int64_t most,
   plan->block_q = kernels_tile_of(request, "block_q", rows);
   int64_t part = plan->block_k % 1024 ? plan->block_k : plan->block_k / 2;
   plan->part = kernels_tile_of(request, "part", part);
+  int64_t ahead = sequence_swaps(p->Dv) ? 2 : 1;
+  plan->ahead = (int)kernels_tile_of(request, "ahead", ahead) - 1;
   plan->unroll = kernels_tile_of(request, "unroll", 2);
   int64_t tile = plan->block_k % 256 ? LANES : 256;
   plan->tile = kernels_tile_of(request, "tile", tile);
@@ -53,12 +54,15 @@ static int64_t count_vmem(const kernels_request *request,
                           const backward_plan *plan) {
   const attention_problem *p = request->problem;
   int64_t size = (int64_t)pfl_dtype_size(p->dtype);
-  int64_t d = padded(p->D), dv = padded(p->Dv);
   int64_t keys = plan->block_k * (p->group > 1 ? plan->k_blocks : 1);
-  int64_t rows = plan->rows * (2 * d + dv) * size + plan->o_rows * dv * size +
+  bool d = sequence_swaps(p->D), dv = sequence_swaps(p->Dv);
+  int64_t rows = 2 * sequence_bytes(plan->rows, p->D, d, size) +
+                 sequence_bytes(plan->rows + plan->o_rows, p->Dv, dv, size) +
                  plan->rows * 4 * 8;
-  int64_t blocks = 2 * plan->block_k * (d + dv) * size;
-  int64_t sums = 4 * (plan->rows * (d + 16) + keys * (d + dv));
+  int64_t blocks = 3 * (sequence_bytes(plan->block_k, p->D, d, size) +
+                        sequence_bytes(plan->block_k, p->Dv, dv, size));
+  int64_t sums = sequence_bytes(plan->rows + keys, p->D, d, 4) +
+                 sequence_bytes(keys, p->Dv, dv, 4) + 64 * plan->rows;
   int64_t spills = 20 * plan->block_q * plan->block_k;
   int64_t ids =
       request->segment_ids ? 4 * (LANES * plan->block_k + 16 * plan->rows) : 0;
@@ -79,6 +83,9 @@ pfl_status backward_plan_make(const kernels_request *request,
       PFL_RAISE(error, INVALID_ARGUMENT,
                 "part is %lld: must be a multiple of %d that divides %lld",
                 (long long)plan.part, LANES, (long long)plan.block_k);
+    if (plan.ahead >= FORWARD_AHEAD_MAX)
+      PFL_RAISE(error, INVALID_ARGUMENT, "ahead is %d: at most %d",
+                plan.ahead + 1, FORWARD_AHEAD_MAX);
     choose_walk(request, &plan);
     plan.vmem_bytes = count_vmem(request, &plan);
     if (plan.vmem_bytes <= chip->vmem_bytes) break;
@@ -102,6 +109,7 @@ void backward_plan_tell(const backward_plan *plan, kernels_program *program) {
   kernels_tile_add(program, "block_q", plan->block_q);
   kernels_tile_add(program, "block_k", plan->block_k);
   kernels_tile_add(program, "part", plan->part);
+  kernels_tile_add(program, "ahead", plan->ahead + 1);
   kernels_tile_add(program, "unroll", plan->unroll);
   kernels_tile_add(program, "tile", plan->tile);
   snprintf(

@@ -21,6 +21,7 @@ typedef struct backward_plan {
   int64_t part;    /* keys of them that meet queries at a time */
   int64_t block_q; /* queries that they meet at a time */
   int64_t unroll;  /* times that, in one body of the loop; a power of two */
+  int ahead;       /* tiles whose scores are made early: see forward_queue */
   int64_t tile;    /* queries that meet the diagonal at once */
   int64_t k_blocks;
   int64_t rows;     /* Sq up to whole chunks, as Q and dO lie in VMEM */

@@ -14,22 +14,6 @@
 #include "kernels/flash_math.h"
 #include "kernels/masks.h"
 
-/* `count` rows from `first` on of a window [1, 1, n, width]; those from `exist`
- * on, if it is not NULL, are 0: what lies there may be NaN. */
-static mo_value *load(const backward *f, mo_value *window, mo_value *first,
-                      int64_t count, mo_value *exist) {
-  mo_builder *b = f->b;
-  if (!window) return NULL;
-  mo_shape shape = MO_SHAPE(count, window->type->shape[3]);
-  mo_value *x =
-      mo_load(b, window, MO_VALUES(f->zero, f->zero, first, f->zero), shape);
-  if (!exist) return x;
-  mo_value *there =
-      mo_lt(b, mo_iota(b, shape, 0), mo_broadcast(b, exist, shape));
-  x = mo_select(b, there, mo_cast(b, x, MO_F32), mo_full(b, MO_F32, shape, 0));
-  return mo_cast(b, x, kernels_element(f->problem->dtype));
-}
-
 /* A row [1, rows] beside a tile [keys, rows]. */
 static mo_value *load_row(const backward *f, mo_value *source,
                           const backward_tile *tile) {
@@ -39,14 +23,12 @@ static mo_value *load_row(const backward *f, mo_value *source,
   return mo_broadcast(b, x, MO_SHAPE(tile->keys, tile->rows));
 }
 
-/* Adds x to the sum's rows from `row` on; the first is the sum. */
-static void add_to(const backward *f, mo_value *sum, mo_value *row, mo_value *x,
-                   bool first) {
+/* Adds x to the sum from `first` on, or begins it with x. */
+static void add_to(const backward *f, const sequence *sum, mo_value *first,
+                   int64_t count, mo_value *x, bool begin) {
   mo_builder *b = f->b;
-  if (!x) return;
-  mo_shape shape = MO_SHAPE(x->type->shape[0], x->type->shape[1]);
-  if (!first) x = mo_add(b, mo_load(b, sum, MO_VALUES(row, f->zero), shape), x);
-  mo_store(b, x, sum, MO_VALUES(row, f->zero));
+  if (!begin) x = mo_add(b, sequence_load(b, sum, first, count, NULL), x);
+  sequence_store(b, sum, x, first);
 }
 
 /* How many of the tile's keys, or rows, there are; NULL: all. */
@@ -96,38 +78,96 @@ static mo_value *uncap(const backward *f, mo_value *x, mo_value *t) {
   return mo_mul(b, x, mo_sub(b, one, mo_mul(b, t, t)));
 }
 
-void backward_meet(const backward *f, const backward_tile *tile) {
+static mo_value *zeros(const backward *f, const sequence *like, int64_t count) {
   mo_builder *b = f->b;
-  const attention_problem *problem = f->problem;
-  int64_t keys = tile->keys, rows = tile->rows;
-  mo_element element = kernels_element(problem->dtype);
-  mo_value *no_scores = mo_full(b, MO_F32, MO_SHAPE(keys, rows), 0);
-  mo_value *no_key = mo_full(b, MO_F32, MO_SHAPE(keys, problem->D), 0);
-  mo_value *no_value = mo_full(b, MO_F32, MO_SHAPE(keys, problem->Dv), 0);
-  mo_value *no_row = mo_full(b, MO_F32, MO_SHAPE(rows, problem->D), 0);
+  int64_t sizes[2];
+  mo_shape shape = sequence_shape(like, count, sizes);
+  return mo_full(b, MO_F32, shape, 0);
+}
 
-  mo_value *some_keys = existing_keys(f, tile),
-           *some_rows = existing_rows(f, tile);
-  mo_value *q = load(f, f->q, tile->row, rows, some_rows);
-  mo_value *d_o = load(f, f->d_o, tile->row, rows, some_rows);
+/* X Y^T [keys, rows]: x of keys as rows, y of queries as it lies. */
+static mo_value *score(const backward *f, const backward_tile *tile,
+                       mo_value *x, const sequence *as, mo_value *y) {
+  mo_builder *b = f->b;
+  mo_value *none = mo_full(b, MO_F32, MO_SHAPE(tile->keys, tile->rows), 0);
+  return mo_matmul(b, as->swapped ? MO_NN : MO_NT, x, y, none);
+}
+
+/* To keys: W Y, W [keys, rows] and y of queries; or (W Y)^T = Y^T W^T. */
+static mo_value *to_keys(const backward *f, const backward_tile *tile,
+                         mo_value *w, mo_value *y, const sequence *as) {
+  mo_builder *b = f->b;
+  mo_value *none = zeros(f, as, tile->keys);
+  return as->swapped ? mo_matmul(b, MO_NT, y, w, none)
+                     : mo_matmul(b, MO_NN, w, y, none);
+}
+
+/* To queries: W^T X, x of keys; or (W^T X)^T = X^T W. */
+static mo_value *to_rows(const backward *f, const backward_tile *tile,
+                         mo_value *w, mo_value *x, const sequence *as) {
+  mo_builder *b = f->b;
+  mo_value *none = zeros(f, as, tile->rows);
+  return as->swapped ? mo_matmul(b, MO_NN, x, w, none)
+                     : mo_matmul(b, MO_TN, w, x, none);
+}
+
+/* S^T and dP^T: what a tile needs first, and what the MXU can make while the
+ * tile before is still with the other units. */
+static backward_scores make_scores(const backward *f,
+                                   const backward_tile *tile) {
+  mo_builder *b = f->b;
+  mo_value *some_keys = existing_keys(f, tile);
+  mo_value *some_rows = existing_rows(f, tile);
   mo_value *key = mo_i32(b, (double)tile->key);
-  mo_value *k = load(f, f->k, key, keys, some_keys);
-  mo_value *v = load(f, f->v, key, keys, some_keys);
+  mo_value *q = sequence_load(b, &f->q, tile->row, tile->rows, some_rows);
+  mo_value *d_o = sequence_load(b, &f->d_o, tile->row, tile->rows, some_rows);
+  mo_value *k = sequence_load(b, &f->k_rows, key, tile->keys, some_keys);
+  mo_value *v = sequence_load(b, &f->v_rows, key, tile->keys, some_keys);
+  return (backward_scores){.s = score(f, tile, k, &f->q, q),
+                           .dp = score(f, tile, v, &f->d_o, d_o)};
+}
+
+static void use_scores(const backward *f, const backward_tile *tile,
+                       const backward_scores *scores) {
+  mo_builder *b = f->b;
+  int64_t keys = tile->keys, rows = tile->rows;
+  mo_element element = kernels_element(f->problem->dtype);
+  mo_value *key = mo_i32(b, (double)tile->key), *row = tile->row;
   mo_value *sum_key = mo_add(b, f->sum_key, key);
+  mo_value *some_rows = existing_rows(f, tile);
+  mo_value *q = sequence_load(b, &f->q, row, rows, some_rows);
+  mo_value *d_o = sequence_load(b, &f->d_o, row, rows, some_rows);
+  mo_value *k = sequence_load(b, &f->k, key, keys, existing_keys(f, tile));
 
   mo_value *t = NULL;
-  mo_value *s =
-      flash_scores(b, problem, mo_matmul(b, MO_NT, k, q, no_scores), &t);
+  mo_value *s = flash_scores(b, f->problem, scores->s, &t);
   mo_value *p = mo_exp2(b, mo_sub(b, s, load_row(f, f->row_lse, tile)));
   p = mask(f, p, tile);
-  add_to(f, f->dv_sum, sum_key,
-         mo_matmul(b, MO_NN, mo_cast(b, p, element), d_o, no_value),
+  add_to(f, &f->dv_sum, sum_key, keys,
+         to_keys(f, tile, mo_cast(b, p, element), d_o, &f->dv), tile->first);
+  mo_value *ds = mo_sub(b, scores->dp, load_row(f, f->row_delta, tile));
+  ds = mo_cast(b, uncap(f, mo_mul(b, p, ds), t), element);
+  add_to(f, &f->dk_sum, sum_key, keys, to_keys(f, tile, ds, q, &f->dk),
          tile->first);
+  add_to(f, &f->dq_sum, row, rows, to_rows(f, tile, ds, k, &f->dq), false);
+}
 
-  mo_value *dp = mo_matmul(b, MO_NT, v, d_o, no_scores);
-  mo_value *ds = mo_mul(b, p, mo_sub(b, dp, load_row(f, f->row_delta, tile)));
-  ds = mo_cast(b, uncap(f, ds, t), element);
-  add_to(f, f->dk_sum, sum_key, mo_matmul(b, MO_NN, ds, q, no_key),
-         tile->first);
-  add_to(f, f->dq_sum, tile->row, mo_matmul(b, MO_TN, ds, k, no_row), false);
+static void use_oldest(const backward *f, backward_queue *queue) {
+  use_scores(f, &queue->tiles[0], &queue->scores[0]);
+  queue->count--;
+  for (int i = 0; i < queue->count; i++) {
+    queue->tiles[i] = queue->tiles[i + 1];
+    queue->scores[i] = queue->scores[i + 1];
+  }
+}
+
+void backward_meet(const backward *f, backward_queue *queue,
+                   const backward_tile *tile) {
+  queue->tiles[queue->count] = *tile;
+  queue->scores[queue->count++] = make_scores(f, tile);
+  if (queue->count > f->plan->ahead) use_oldest(f, queue);
+}
+
+void backward_flush(const backward *f, backward_queue *queue) {
+  while (queue->count) use_oldest(f, queue);
 }

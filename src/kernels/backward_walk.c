@@ -29,15 +29,18 @@ static mo_value *chunk_of(const backward *f, mo_value *x, bool up) {
 static void meet_chunks(const backward *f, mo_value *first, int64_t count,
                         masking mask) {
   mo_builder *b = f->b;
+  backward_queue queue = {.count = 0};
   for (int64_t i = 0; i < count; i++) {
     mo_value *chunk = mo_add(b, first, mo_i32(b, (double)i));
     for (int64_t key = 0; key < f->plan->block_k; key += f->plan->part)
-      backward_meet(f, &(backward_tile){.key = key,
-                                        .keys = f->plan->part,
-                                        .row = row_of(f, chunk),
-                                        .rows = f->plan->block_q,
-                                        .mask = mask});
+      backward_meet(f, &queue,
+                    &(backward_tile){.key = key,
+                                     .keys = f->plan->part,
+                                     .row = row_of(f, chunk),
+                                     .rows = f->plan->block_q,
+                                     .mask = mask});
   }
+  backward_flush(f, &queue);
 }
 
 /* Chunks first .. end - 1, `unroll` in a body. Gives the first left over. */
@@ -106,19 +109,22 @@ static void walk_full(const backward *f) {
 
 static void walk_triangle(const backward *f) {
   mo_builder *b = f->b;
-  int64_t tile = f->plan->tile;
-  for (int64_t row = f->plan->block_k - tile; row >= 0; row -= tile) {
+  int64_t tile = f->plan->tile, block = f->plan->block_k;
+  backward_queue queue = {.count = 0};
+  for (int64_t row = block - tile; row >= 0; row -= tile) {
     mo_value *at = mo_add(b, f->key, mo_i32(b, (double)row));
     at = mo_multiple(b, at, (int)tile);
     backward_begin_rows(f, at, mo_i32(b, (double)row), tile);
-    backward_meet(f, &(backward_tile){.keys = row + tile,
-                                      .row = at,
-                                      .rows = tile,
-                                      .mask = MASK_BAND,
-                                      .ahead = row,
-                                      .first = f->plan->fresh &&
-                                               row + tile == f->plan->block_k});
+    bool first = f->plan->fresh && row + tile == block;
+    backward_meet(f, &queue,
+                  &(backward_tile){.keys = row + tile,
+                                   .row = at,
+                                   .rows = tile,
+                                   .mask = MASK_BAND,
+                                   .ahead = row,
+                                   .first = first});
   }
+  backward_flush(f, &queue);
 }
 
 static void walk_causal(const backward *f) {

@@ -43,6 +43,19 @@ static void map_kv(mo_builder *b, const mo_map_arguments *arguments,
   out_block[3] = mo_i32(b, 0);
 }
 
+/* The same of swapped windows. */
+static void exchange(mo_value **block) {
+  mo_value *position = block[2];
+  block[2] = block[3];
+  block[3] = position;
+}
+
+static void map_kv_swapped(mo_builder *b, const mo_map_arguments *arguments,
+                           const void *user, mo_value **out_block) {
+  map_kv(b, arguments, user, out_block);
+  exchange(out_block);
+}
+
 static void map_key_ids(mo_builder *b, const mo_map_arguments *arguments,
                         const void *user, mo_value **out_block) {
   const backward *f = user;
@@ -60,6 +73,7 @@ static void map_o(mo_builder *b, const mo_map_arguments *arguments,
   out_block[1] = arguments->grid[1];
   out_block[2] = whole ? zero : block_of(b, f->plan, arguments->grid[2]);
   out_block[3] = zero;
+  if (sequence_swaps(f->problem->Dv)) exchange(out_block);
 }
 
 /* dK and dV stay at their first block until the group's last query head. */
@@ -75,20 +89,33 @@ static void map_kv_sum(mo_builder *b, const mo_map_arguments *arguments,
   out_block[2] = mo_select(b, last, out_block[2], first);
 }
 
+static void map_kv_sum_swapped(mo_builder *b, const mo_map_arguments *arguments,
+                               const void *user, mo_value **out_block) {
+  map_kv_sum(b, arguments, user, out_block);
+  exchange(out_block);
+}
+
+static sequence key_window(backward *f, int64_t width, mo_map_fn *map,
+                           mo_map_fn *map_swapped) {
+  mo_element element = kernels_element(f->problem->dtype);
+  mo_map_fn *fn = sequence_swaps(width) ? map_swapped : map;
+  return sequence_window(f->b, element, f->plan->block_k, width,
+                         MO_MAP_BY(fn, f));
+}
+
 static void add_inputs(backward *f, const kernels_request *request) {
   mo_builder *b = f->b;
   const attention_problem *p = f->problem;
   const backward_plan *plan = f->plan;
   mo_element element = kernels_element(p->dtype);
-  mo_map head = MO_MAP(0, 1, -1, -1), keys = MO_MAP_BY(map_kv, f);
+  mo_map head = MO_MAP(0, 1, -1, -1);
   if (request->sinks) f->sinks = mo_prefetch(b, MO_F32, MO_SHAPE(p->Hq));
-  f->q = mo_window(b, element, MO_SHAPE(1, 1, plan->rows, p->D), head);
-  f->k = mo_window(b, element, MO_SHAPE(1, 1, plan->block_k, p->D), keys);
-  f->v = mo_window(b, element, MO_SHAPE(1, 1, plan->block_k, p->Dv), keys);
-  f->o = mo_window(b, element, MO_SHAPE(1, 1, plan->o_rows, p->Dv),
-                   MO_MAP_BY(map_o, f));
+  f->q = sequence_window(b, element, plan->rows, p->D, head);
+  f->k = key_window(f, p->D, map_kv, map_kv_swapped);
+  f->v = key_window(f, p->Dv, map_kv, map_kv_swapped);
+  f->o = sequence_window(b, element, plan->o_rows, p->Dv, MO_MAP_BY(map_o, f));
   f->lse = mo_window(b, MO_F32, MO_SHAPE(1, 1, 1, plan->rows), head);
-  f->d_o = mo_window(b, element, MO_SHAPE(1, 1, plan->rows, p->Dv), head);
+  f->d_o = sequence_window(b, element, plan->rows, p->Dv, head);
   if (!request->segment_ids) return;
   f->q_ids =
       mo_window(b, MO_I32, MO_SHAPE(1, 1, plan->rows), MO_MAP(0, -1, -1));
@@ -99,14 +126,20 @@ static void add_inputs(backward *f, const kernels_request *request) {
 static void add_outputs(backward *f) {
   mo_builder *b = f->b;
   const attention_problem *p = f->problem;
-  const backward_plan *plan = f->plan;
   mo_element element = kernels_element(p->dtype);
-  mo_map head = MO_MAP(0, 1, -1, -1), keys = MO_MAP_BY(map_kv_sum, f);
-  f->dq = mo_window(b, element, MO_SHAPE(1, 1, plan->rows, p->D), head);
-  f->dk = mo_window(b, element, MO_SHAPE(1, 1, plan->block_k, p->D), keys);
-  f->dv = mo_window(b, element, MO_SHAPE(1, 1, plan->block_k, p->Dv), keys);
+  f->dq =
+      sequence_window(b, element, f->plan->rows, p->D, MO_MAP(0, 1, -1, -1));
+  f->dk = key_window(f, p->D, map_kv_sum, map_kv_sum_swapped);
+  f->dv = key_window(f, p->Dv, map_kv_sum, map_kv_sum_swapped);
   if (f->sinks)
     f->dsinks = mo_window(b, MO_F32, MO_SHAPE(1, p->Hq), MO_MAP(-1, -1));
+}
+
+/* Keys as rows: what goes through the MXU to make scores. */
+static sequence key_rows(backward *f, const sequence *like) {
+  if (!like->swapped) return *like;
+  mo_element element = kernels_element(f->problem->dtype);
+  return sequence_scratch(f->b, element, f->plan->block_k, like->width, false);
 }
 
 static void add_scratch(backward *f) {
@@ -114,9 +147,11 @@ static void add_scratch(backward *f) {
   const attention_problem *p = f->problem;
   const backward_plan *plan = f->plan;
   int64_t keys = plan->block_k * (p->group > 1 ? plan->k_blocks : 1);
-  f->dq_sum = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(plan->rows, p->D));
-  f->dk_sum = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(keys, p->D));
-  f->dv_sum = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(keys, p->Dv));
+  f->dq_sum = sequence_scratch(b, MO_F32, plan->rows, p->D, f->dq.swapped);
+  f->dk_sum = sequence_scratch(b, MO_F32, keys, p->D, f->dk.swapped);
+  f->dv_sum = sequence_scratch(b, MO_F32, keys, p->Dv, f->dv.swapped);
+  f->k_rows = key_rows(f, &f->k);
+  f->v_rows = key_rows(f, &f->v);
   f->row_lse = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(1, plan->rows));
   f->row_delta = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(1, plan->rows));
   if (f->kv_ids)
@@ -159,19 +194,20 @@ static void write_kernel(backward *f, const kernels_request *request) {
 static void add_tensors(const kernels_request *request,
                         kernels_kernel *kernel) {
   const attention_problem *p = request->problem;
-  mo_shape query = MO_SHAPE(p->B, p->Hq, p->Sq, p->D);
-  mo_shape out = MO_SHAPE(p->B, p->Hq, p->Sq, p->Dv);
-  mo_shape key = MO_SHAPE(p->B, p->Hkv, p->Sk, p->D);
-  mo_shape value = MO_SHAPE(p->B, p->Hkv, p->Sk, p->Dv);
   if (request->sinks)
     kernels_input_add(kernel, "sinks", PFL_DTYPE_F32, MO_SHAPE(p->Hq));
-  kernels_input_add(kernel, "q", p->dtype, query);
-  kernels_input_add(kernel, "k", p->dtype, key);
-  kernels_input_add(kernel, "v", p->dtype, value);
-  kernels_input_add(kernel, "o", p->dtype, out);
+  sequence_tensor(kernel, kernels_input_add, "q", p->dtype, p->B, p->Hq, p->Sq,
+                  p->D);
+  sequence_tensor(kernel, kernels_input_add, "k", p->dtype, p->B, p->Hkv, p->Sk,
+                  p->D);
+  sequence_tensor(kernel, kernels_input_add, "v", p->dtype, p->B, p->Hkv, p->Sk,
+                  p->Dv);
+  sequence_tensor(kernel, kernels_input_add, "o", p->dtype, p->B, p->Hq, p->Sq,
+                  p->Dv);
   kernels_input_add(kernel, "lse", PFL_DTYPE_F32,
                     MO_SHAPE(p->B, p->Hq, 1, p->Sq));
-  kernels_input_add(kernel, "do", p->dtype, out);
+  sequence_tensor(kernel, kernels_input_add, "do", p->dtype, p->B, p->Hq, p->Sq,
+                  p->Dv);
   if (request->segment_ids) {
     kernels_input_add(kernel, "q_segment_ids", PFL_DTYPE_I32,
                       MO_SHAPE(p->B, 1, p->Sq));
@@ -181,9 +217,12 @@ static void add_tensors(const kernels_request *request,
   /* XLA would bring small tensors to VMEM itself, before the kernel begins. */
   for (int i = request->sinks; i < kernel->input_count; i++)
     kernel->inputs[i].pinned = true;
-  kernels_output_add(kernel, "dq", p->dtype, query);
-  kernels_output_add(kernel, "dk", p->dtype, key);
-  kernels_output_add(kernel, "dv", p->dtype, value);
+  sequence_tensor(kernel, kernels_output_add, "dq", p->dtype, p->B, p->Hq,
+                  p->Sq, p->D);
+  sequence_tensor(kernel, kernels_output_add, "dk", p->dtype, p->B, p->Hkv,
+                  p->Sk, p->D);
+  sequence_tensor(kernel, kernels_output_add, "dv", p->dtype, p->B, p->Hkv,
+                  p->Sk, p->Dv);
   if (request->sinks)
     kernels_output_add(kernel, "dsinks", PFL_DTYPE_F32, MO_SHAPE(1, p->Hq));
 }

@@ -31,16 +31,16 @@ static void add_operands(forward *f, const kernels_request *request) {
   mo_element element = kernels_element(p->dtype);
   mo_map block = MO_MAP(0, 1, 2, -1), head = MO_MAP_BY(map_kv, p);
   if (request->sinks) f->sinks = mo_prefetch(b, MO_F32, MO_SHAPE(p->Hq));
-  f->q = mo_window(b, element, MO_SHAPE(1, 1, plan->block_q, p->D), block);
-  f->k = mo_window(b, element, MO_SHAPE(1, 1, plan->keys, p->D), head);
-  f->v = mo_window(b, element, MO_SHAPE(1, 1, plan->keys, p->Dv), head);
+  f->q = sequence_window(b, element, plan->block_q, p->D, block);
+  f->k = sequence_window(b, element, plan->keys, p->D, head);
+  f->v = sequence_window(b, element, plan->keys, p->Dv, head);
   if (request->segment_ids) {
     f->q_ids =
         mo_window(b, MO_I32, MO_SHAPE(1, 1, plan->block_q), MO_MAP(0, -1, 2));
     f->kv_ids =
         mo_window(b, MO_I32, MO_SHAPE(1, 1, plan->keys), MO_MAP(0, -1, -1));
   }
-  f->o = mo_window(b, element, MO_SHAPE(1, 1, plan->block_q, p->Dv), block);
+  f->o = sequence_window(b, element, plan->block_q, p->Dv, block);
   if (request->lse)
     f->lse = mo_window(b, MO_F32, MO_SHAPE(1, 1, 1, plan->block_q),
                        MO_MAP(0, 1, -1, 2));
@@ -48,10 +48,14 @@ static void add_operands(forward *f, const kernels_request *request) {
 
 static void add_scratch(forward *f) {
   mo_builder *b = f->b;
+  const attention_problem *p = f->problem;
   int64_t rows = f->plan->block_q;
+  if (f->q.swapped)
+    f->q_rows =
+        sequence_scratch(b, kernels_element(p->dtype), rows, p->D, false);
   f->m = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(rows, LANES));
   f->l = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(rows, LANES));
-  f->acc = mo_scratch(b, MO_VMEM, MO_F32, MO_SHAPE(rows, f->problem->Dv));
+  f->acc = sequence_scratch(b, MO_F32, rows, p->Dv, f->o.swapped);
   if (!f->kv_ids) return;
   int64_t chunks = f->plan->keys / f->plan->block_k;
   f->row_ids = mo_scratch(b, MO_VMEM, MO_I32, MO_SHAPE(rows, LANES));
@@ -82,8 +86,9 @@ static void write_kernel(forward *f, const kernels_request *request) {
   row = mo_mul(b, mo_grid_index(b, 2), row);
   f->position = mo_add(b, row, mo_i32(b, (double)p->offset));
   if (plan->walk == FORWARD_CAUSAL || plan->walk == FORWARD_BAND)
-    f->position = mo_multiple(b, f->position, SUBLANES_MOST);
+    f->position = mo_multiple(b, f->position, plan->align);
   reset_first(f);
+  forward_begin(f);
   if (f->kv_ids) forward_segments_begin(f);
   forward_walk(f);
   mo_kernel_end(b);
@@ -97,10 +102,12 @@ static void add_tensors(const kernels_request *request,
   const attention_problem *p = request->problem;
   if (request->sinks)
     kernels_input_add(kernel, "sinks", PFL_DTYPE_F32, MO_SHAPE(p->Hq));
-  kernels_input_add(kernel, "q", p->dtype, MO_SHAPE(p->B, p->Hq, p->Sq, p->D));
-  kernels_input_add(kernel, "k", p->dtype, MO_SHAPE(p->B, p->Hkv, p->Sk, p->D));
-  kernels_input_add(kernel, "v", p->dtype,
-                    MO_SHAPE(p->B, p->Hkv, p->Sk, p->Dv));
+  sequence_tensor(kernel, kernels_input_add, "q", p->dtype, p->B, p->Hq, p->Sq,
+                  p->D);
+  sequence_tensor(kernel, kernels_input_add, "k", p->dtype, p->B, p->Hkv, p->Sk,
+                  p->D);
+  sequence_tensor(kernel, kernels_input_add, "v", p->dtype, p->B, p->Hkv, p->Sk,
+                  p->Dv);
   if (request->segment_ids) {
     kernels_input_add(kernel, "q_segment_ids", PFL_DTYPE_I32,
                       MO_SHAPE(p->B, 1, p->Sq));
@@ -110,8 +117,8 @@ static void add_tensors(const kernels_request *request,
   /* XLA would bring small tensors to VMEM itself, before the kernel begins. */
   for (int i = request->sinks; i < kernel->input_count; i++)
     kernel->inputs[i].pinned = true;
-  kernels_output_add(kernel, "o", p->dtype,
-                     MO_SHAPE(p->B, p->Hq, p->Sq, p->Dv));
+  sequence_tensor(kernel, kernels_output_add, "o", p->dtype, p->B, p->Hq, p->Sq,
+                  p->Dv);
   if (request->lse)
     kernels_output_add(kernel, "lse", PFL_DTYPE_F32,
                        MO_SHAPE(p->B, p->Hq, 1, p->Sq));

@@ -3,12 +3,11 @@
 #include <stdio.h>
 
 #include "kernels/columns.h"
+#include "kernels/sequences.h"
 
 /* Keys that a tile of rows may meet at once: more make bodies that are too
  * long, and spills. */
 enum { BAND_MOST = 2560 };
-
-static int64_t padded(int64_t d) { return base_round_up(d, LANES); }
 
 pfl_status flash_plan_check_problem(const attention_problem *p,
                                     pfl_error *error) {
@@ -48,21 +47,25 @@ pfl_status flash_plan_check_tiles(int64_t block_q, int64_t block_k,
 
 static void choose_tiles(const kernels_request *request, forward_plan *plan) {
   const attention_problem *p = request->problem;
+  bool causal = p->window.right == 0, narrow = sequence_swaps(p->Dv);
   int64_t blocks = base_ceil_div(p->Sq, 1024);
   int64_t rows = base_round_up(base_ceil_div(p->Sq, blocks), LANES);
   plan->block_q = kernels_tile_of(request, "block_q", rows);
   int64_t keys = base_min(512, base_round_up(p->Sk, LANES));
   plan->block_k = kernels_tile_of(request, "block_k", keys);
-  bool causal = p->window.right == 0;
   plan->unroll = kernels_tile_of(request, "unroll", causal ? 2 : 4);
   int64_t tile = plan->block_q % 256 ? LANES : 256;
   plan->tile = kernels_tile_of(request, "tile", tile);
+  rows = narrow && plan->block_q % 256 == 0 ? 256 : plan->block_q;
+  plan->rows = kernels_tile_of(request, "rows", rows);
+  plan->ahead = (int)kernels_tile_of(request, "ahead", narrow ? 2 : 1) - 1;
+  plan->align = sequence_swaps(p->D) || narrow ? LANES : SUBLANES_MOST;
 }
 
 /* How many rows of memory the window reaches before a tile of rows, and how
  * many keys that makes with the tile and what is beyond. */
 static void measure_band(const attention_problem *p, forward_plan *plan) {
-  plan->band_before = base_round_up(p->window.left, SUBLANES_MOST);
+  plan->band_before = base_round_up(p->window.left, plan->align);
   plan->band_keys =
       base_round_up(plan->band_before + plan->tile + p->window.right, LANES);
 }
@@ -79,7 +82,7 @@ static void choose_walk(const attention_problem *p, forward_plan *plan) {
     if (window.right == 0 && aligned) plan->walk = FORWARD_CAUSAL;
   } else if (window.right != ATTENTION_OPEN &&
              window.left + window.right < BAND_MOST &&
-             p->offset % SUBLANES_MOST == 0) {
+             p->offset % plan->align == 0) {
     measure_band(p, plan);
     int64_t last = p->offset + (plan->q_blocks - 1) * plan->block_q;
     if (plan->band_keys <= BAND_MOST && last >= plan->band_before)
@@ -97,9 +100,14 @@ static int64_t count_vmem(const kernels_request *request,
                           const forward_plan *plan) {
   const attention_problem *p = request->problem;
   int64_t size = (int64_t)pfl_dtype_size(p->dtype);
-  int64_t widths = padded(p->D) + padded(p->Dv);
-  int64_t windows = (plan->block_q + plan->keys) * widths * size;
-  int64_t state = plan->block_q * (2 * LANES + padded(p->Dv)) * 4;
+  int64_t windows = 0, d[] = {p->D, p->Dv};
+  for (int i = 0; i < 2; i++)
+    windows += sequence_bytes(plan->block_q + plan->keys, d[i],
+                              sequence_swaps(d[i]), size);
+  int64_t state =
+      plan->block_q * 2 * LANES * 4 +
+      sequence_bytes(plan->block_q, p->Dv, sequence_swaps(p->Dv), 4) +
+      sequence_bytes(plan->block_q, p->D, false, size);
   int64_t keys = base_max(plan->block_k, plan->band_keys);
   int64_t spills = 12 * plan->block_q * keys;
   int64_t ids = request->segment_ids
@@ -117,6 +125,13 @@ pfl_status forward_plan_make(const kernels_request *request,
   choose_tiles(request, &plan);
   PFL_TRY(flash_plan_check_tiles(plan.block_q, plan.block_k, plan.unroll,
                                  plan.tile, plan.block_q, error));
+  if (plan.rows < LANES || plan.rows % LANES || plan.block_q % plan.rows ||
+      plan.ahead >= FORWARD_AHEAD_MAX)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "rows is %lld, ahead %d: rows must be a multiple of %d that "
+              "divides %lld, ahead at most %d",
+              (long long)plan.rows, plan.ahead + 1, LANES,
+              (long long)plan.block_q, FORWARD_AHEAD_MAX);
   plan.q_blocks = base_ceil_div(p->Sq, plan.block_q);
   choose_walk(p, &plan);
   plan.blind = request->segment_ids || p->offset + p->window.right < 0;
@@ -141,6 +156,8 @@ void forward_plan_tell(const forward_plan *plan, kernels_program *program) {
   kernels_tile_add(program, "block_k", plan->block_k);
   kernels_tile_add(program, "unroll", plan->unroll);
   kernels_tile_add(program, "tile", plan->tile);
+  kernels_tile_add(program, "rows", plan->rows);
+  kernels_tile_add(program, "ahead", plan->ahead + 1);
   snprintf(program->plan, sizeof program->plan,
            "%s; %lld queries a step, %lld x %lld keys a body, K and V in VMEM",
            words[plan->walk], (long long)plan->block_q, (long long)plan->unroll,

@@ -7,6 +7,9 @@
 /* Rows that lie in one tile of memory, of the narrowest dtype. */
 enum { SUBLANES_MOST = 16 };
 
+/* Tiles whose scores may wait. */
+enum { FORWARD_AHEAD_MAX = 3 };
+
 /* X(NAME, words): see forward_walk.c */
 #define FORWARD_WALK_LIST(X)                      \
   X(FULL, "full")                                 \
@@ -24,10 +27,13 @@ typedef struct forward_plan {
   int64_t block_q; /* queries that a step of the grid works on */
   int64_t block_k; /* keys of a chunk, which they meet at a time */
   int64_t unroll;  /* chunks in one body of the loop; a power of two */
+  int64_t rows;    /* of the block, that meet a chunk at once */
+  int ahead;       /* tiles whose scores are made early: see forward_queue */
   int64_t tile;    /* rows that meet the diagonal, and are finished, at once */
   int64_t q_blocks;
   int64_t keys; /* Sk up to whole chunks, as K and V lie in VMEM */
   forward_walk_kind walk;
+  int align; /* what a band's or triangle's first key is a multiple of */
   int64_t band_before, band_keys; /* BAND: keys before a tile, and in all */
   bool blind;                     /* some row may see no key */
   int64_t vmem_bytes;

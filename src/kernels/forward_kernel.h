@@ -3,17 +3,20 @@
 #define PFL_KERNELS_FORWARD_KERNEL_H
 
 #include "kernels/flash_plan.h"
+#include "kernels/sequences.h"
 
 typedef struct forward {
   mo_builder *b;
   const attention_problem *problem;
   const forward_plan *plan;
   mo_value *zero, *one;
-  mo_value *q, *k, *v, *o;      /* windows [1, 1, rows or keys, width] */
-  mo_value *lse;                /* window [1, 1, 1, block_q], or NULL */
-  mo_value *q_ids, *kv_ids;     /* windows [1, 1, n], or NULL */
-  mo_value *sinks;              /* [Hq] in SMEM, or NULL */
-  mo_value *m, *l, *acc;        /* the state, of the block's rows: see reset */
+  sequence q, k, v, o;      /* windows: the block's rows, or all keys */
+  mo_value *lse;            /* window [1, 1, 1, block_q], or NULL */
+  mo_value *q_ids, *kv_ids; /* windows [1, 1, n], or NULL */
+  mo_value *sinks;          /* [Hq] in SMEM, or NULL */
+  sequence q_rows; /* q as it goes through the MXU, [block_q, D], if swapped */
+  mo_value *m, *l; /* the state, of the block's rows: see reset */
+  sequence acc;
   mo_value *row_ids;            /* q_ids as a column [block_q, 128] */
   mo_value *id_ranges;          /* SMEM: chunks' least ids, then their most */
   mo_value *least_id, *most_id; /* f32, of the block's rows */
@@ -29,7 +32,16 @@ typedef struct forward_tile {
   int64_t keys;
   masking mask;
   int64_t ahead; /* BAND: position of the first row less the first key */
+  bool last;     /* the rows are finished after it */
 } forward_tile;
+
+/* Tiles whose scores are made before those of the tile before are used: what
+ * the scheduler needs to keep the MXU busy where products are narrow. */
+typedef struct forward_queue {
+  forward_tile tiles[FORWARD_AHEAD_MAX + 1];
+  mo_value *scores[FORWARD_AHEAD_MAX + 1];
+  int count;
+} forward_queue;
 
 /* ---- forward_tile.c: the algorithm ----------------------------------------
  */
@@ -37,8 +49,13 @@ typedef struct forward_tile {
 /* Makes the state that of rows which have met no key. */
 void forward_reset(const forward *f, int64_t row, int64_t rows);
 
-/* Lets rows meet keys. */
-void forward_attend(const forward *f, const forward_tile *tile);
+/* Puts q where it goes through the MXU from. */
+void forward_begin(const forward *f);
+
+/* Lets rows meet keys: at once, or after some tiles more. */
+void forward_attend(const forward *f, forward_queue *queue,
+                    const forward_tile *tile);
+void forward_flush(const forward *f, forward_queue *queue);
 
 /* Writes O and LSE of rows, and resets their state for the next block. */
 void forward_finish(const forward *f, int64_t row, int64_t rows);

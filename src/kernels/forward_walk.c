@@ -41,13 +41,18 @@ static void meet_chunks(const forward *f, mo_value *first, int64_t count,
                         masking mask) {
   mo_builder *b = f->b;
   if (f->kv_ids) mo_if(b, forward_segments_meet(f, first, count));
+  forward_queue queue = {.count = 0};
   for (int64_t i = 0; i < count; i++) {
     mo_value *chunk = mo_add(b, first, mo_i32(b, (double)i));
-    forward_attend(f, &(forward_tile){.rows = f->plan->block_q,
-                                      .key = key_of(f, chunk),
-                                      .keys = f->plan->block_k,
-                                      .mask = mask});
+    for (int64_t row = 0; row < f->plan->block_q; row += f->plan->rows)
+      forward_attend(f, &queue,
+                     &(forward_tile){.row = row,
+                                     .rows = f->plan->rows,
+                                     .key = key_of(f, chunk),
+                                     .keys = f->plan->block_k,
+                                     .mask = mask});
   }
+  forward_flush(f, &queue);
   if (f->kv_ids) mo_end(b, MO_NONE);
 }
 
@@ -99,31 +104,36 @@ static void walk_full(const forward *f) {
  * before are finished meanwhile. */
 static void walk_causal(const forward *f) {
   int64_t tile = f->plan->tile;
+  forward_queue queue = {.count = 0};
   walk_seen(f, f->zero, chunk_of(f, f->position, false));
-  for (int64_t row = f->plan->block_q - tile; row >= 0; row -= tile) {
-    forward_attend(f, &(forward_tile){.row = row,
-                                      .rows = tile,
-                                      .key = f->position,
-                                      .keys = row + tile,
-                                      .mask = MASK_BAND,
-                                      .ahead = row});
-    forward_finish(f, row, tile);
-  }
+  for (int64_t row = f->plan->block_q - tile; row >= 0; row -= tile)
+    forward_attend(f, &queue,
+                   &(forward_tile){.row = row,
+                                   .rows = tile,
+                                   .key = f->position,
+                                   .keys = row + tile,
+                                   .mask = MASK_BAND,
+                                   .ahead = row,
+                                   .last = true});
+  forward_flush(f, &queue);
 }
 
 static void walk_band(const forward *f) {
   mo_builder *b = f->b;
   int64_t tile = f->plan->tile, before = f->plan->band_before;
+  forward_queue queue = {.count = 0};
   for (int64_t row = 0; row < f->plan->block_q; row += tile) {
     mo_value *key = mo_add(b, f->position, mo_i32(b, (double)(row - before)));
-    forward_attend(f, &(forward_tile){.row = row,
-                                      .rows = tile,
-                                      .key = mo_multiple(b, key, SUBLANES_MOST),
-                                      .keys = f->plan->band_keys,
-                                      .mask = MASK_BAND,
-                                      .ahead = before});
-    forward_finish(f, row, tile);
+    forward_attend(f, &queue,
+                   &(forward_tile){.row = row,
+                                   .rows = tile,
+                                   .key = mo_multiple(b, key, f->plan->align),
+                                   .keys = f->plan->band_keys,
+                                   .mask = MASK_BAND,
+                                   .ahead = before,
+                                   .last = true});
   }
+  forward_flush(f, &queue);
 }
 
 /* ---- By position ----------------------------------------------------------

@@ -98,13 +98,15 @@ typedef struct kernels_split {
 
 /* On one chip. It has the elements of the tensor of that name in row-major
  * order, in a shape that may take dimensions together or apart, and may have
- * room for more: padding, at the end. */
+ * room for more: padding, at the end. Swapped, it has the tensor's shape but that
+ * the last two dimensions have changed places. */
 typedef struct kernels_tensor {
   const char *name;
   pfl_dtype dtype;
   int rank;
   int64_t shape[KERNELS_RANK_MAX];
   kernels_split split;
+  bool swapped;  /* then it is not split */
   bool pinned;   /* in HBM, XLA may not bring it to VMEM or make it there */
   bool internal; /* output: for the kernels after this one alone */
 } kernels_tensor;
