@@ -24,8 +24,6 @@ typedef struct decode_options {
   call_options call;      /* the mask is the window's: none, or CALL_WINDOW */
   bool int8, paged, full; /* full: no lengths given */
   const int32_t *lengths; /* [B]; NULL: drawn */
-  int chips; /* page i of a sequence has a number that is i modulo chips; 0: any
-              */
 } decode_options;
 
 static inline decode_options decode_random_options(int round) {
@@ -86,22 +84,9 @@ static inline int32_t decode_draw_length(const attention_decode_problem *p) {
   }
 }
 
-/* The first page of the list that is i modulo chips; taken off it. */
-static inline int32_t decode_take_page(int32_t *pages, int64_t count, int64_t i,
-                                       int chips) {
-  for (int64_t n = 0; n < count; n++)
-    if (pages[n] >= 0 && pages[n] % chips == i % chips) {
-      int32_t page = pages[n];
-      pages[n] = -1;
-      return page;
-    }
-  CHECK_NEED(!"a page is left");
-  return -1;
-}
-
 /* Pages in any order, each of at most one sequence; what is not used is no page
  * at all. */
-static inline void decode_fill_table(decode_case *c, int chips) {
+static inline void decode_fill_table(decode_case *c) {
   static const int32_t absurd[] = {-1, INT32_MIN, INT32_MAX};
   const attention_decode_problem *p = &c->problem;
   int64_t columns = p->pages_per_sequence;
@@ -115,8 +100,7 @@ static inline void decode_fill_table(decode_case *c, int chips) {
     for (int64_t i = 0; i < columns; i++) {
       bool used = i * p->page_length < c->lengths[b];
       c->block_table[b * columns + i] =
-          used ? decode_take_page(order, p->page_count, i, chips)
-               : PICK(absurd);
+          used ? order[b * columns + i] : PICK(absurd);
     }
   free(order);
 }
@@ -241,7 +225,7 @@ static inline decode_case decode_make(pfl_decode decode,
     c.lengths[b] = options->full      ? (int32_t)p->Smax
                    : options->lengths ? options->lengths[b]
                                       : decode_draw_length(p);
-  if (p->paged) decode_fill_table(&c, options->chips ? options->chips : 1);
+  if (p->paged) decode_fill_table(&c);
   call_fill_scores(c.exact_q, c.rows, c.exact_k, p->B * p->Hkv, p->Smax, p->D,
                    p->scale, &options->call);
   call_fill_normal(c.exact_v, c.tokens * p->Dv, 1);

@@ -3,6 +3,7 @@
  * come as early or late as they may, with everything beyond a sequence's length
  * spoilt. */
 #include "decode_case.h"
+#include "device/pages.h"
 #include "kernel_case.h"
 
 static const pfl_allocator heap;
@@ -38,6 +39,20 @@ static int write_tensors(const decode_case *c, device_tensor *out) {
   return COUNT(all);
 }
 
+/* Puts tensors in the place of those of the same name. */
+static void place_pages(const kernels_program *program, device_tensor *tensors,
+                        int count, device_pages *pages) {
+  pfl_error error = {PFL_STATUS_OK, ""};
+  pfl_status status = device_pages_place(&program->kernels[0], program->chips,
+                                         tensors, count, &heap, pages, &error);
+  CHECK(!status, "%s; %s", error.message, call_text);
+  CHECK_NEED(!status);
+  const device_tensor placed[] = {pages->table, pages->k, pages->v};
+  for (int i = 0; i < COUNT(placed); i++)
+    for (int j = 0; j < count; j++)
+      if (!strcmp(tensors[j].name, placed[i].name)) tensors[j] = placed[i];
+}
+
 static void run(slice_case *s, uint64_t seed) {
   decode_case *c = &s->call;
   kernels_program program;
@@ -62,6 +77,9 @@ static void run(slice_case *s, uint64_t seed) {
   int count = write_tensors(c, tensors);
   sim_options options = {
       .chips = s->chips, .hostile = true, .seed = seed, .threads = 1};
+  device_pages pages = {0};
+  if (device_pages_needed(&program.kernels[0]))
+    place_pages(&program, tensors, count, &pages);
   status = kernel_case_run(&program, tensors, count, &options, &report, &error);
   CHECK(!status, "%s; %d chips, %s; %s", error.message, s->chips, program.plan,
         call_text);
@@ -70,6 +88,7 @@ static void run(slice_case *s, uint64_t seed) {
   c->q_rounding = integers ? (0.5 + 0.01) / 16256 : 0;
   c->end = 4;
   if (!status) decode_check(c, c->problem.dtype == PFL_DTYPE_BF16);
+  device_pages_release(&pages, &heap);
   kernels_program_release(&program);
 }
 
@@ -131,6 +150,7 @@ static pfl_decode draw(const decode_options *options) {
     int64_t length = d.cache_length;
     d.page_length = PICK(pages);
     d.pages_per_sequence = base_ceil_div(length, d.page_length);
+    /* as many as four chips need, if every sequence begins on the first */
     d.page_count = 4 * d.batch * base_ceil_div(d.pages_per_sequence, 4) +
                    check_between(0, 5);
     d.cache_length = 0;
@@ -167,7 +187,6 @@ static void test_any(void) {
       options.call.dtype = PFL_DTYPE_BF16;
     slice_case s = {.chips = check_between(0, 1) ? 4 : 1};
     options.paged = options.paged && !options.int8;
-    options.chips = s.chips;
     s.call = decode_make(draw(&options), &options);
     draw_tiles(&s);
     run(&s, check_random());

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "device/device.h"
+#include "device/pages.h"
 #include "device/spread.h"
 #include "pjrt/compile.h"
 
@@ -77,7 +78,8 @@ typedef struct device_job {
   const device_program *program;
   int chips;
   PJRT_Buffer **arguments, **results;
-  int32_t *lengths; /* of full caches, where none are given */
+  int32_t *lengths;   /* of full caches, where none are given */
+  device_pages pages; /* in their places, where that matters */
 } device_job;
 
 static const device_tensor *find(const device_tensor *tensors, int count,
@@ -136,12 +138,27 @@ static pfl_status make_lengths(device_job *job, const kernels_tensor *tensor,
   return PFL_STATUS_OK;
 }
 
+/* The input of that name, or its copy with pages in their places. */
+static const device_tensor *input_of(const device_job *job,
+                                     const device_tensor *inputs, int count,
+                                     const char *name) {
+  const device_pages *pages = &job->pages;
+  const device_tensor *const placed[] = {&pages->table, &pages->k, &pages->v};
+  for (int i = 0; i < 3; i++)
+    if (placed[i]->data && !strcmp(placed[i]->name, name)) return placed[i];
+  return find(inputs, count, name);
+}
+
 static pfl_status upload_all(device_job *job, const device_tensor *inputs,
                              int count, pfl_error *error) {
   const xla_signature *signature = &job->program->signature;
+  const kernels_kernel *kernel = &job->program->kernels.kernels[0];
+  if (device_pages_needed(kernel))
+    PFL_TRY(device_pages_place(kernel, job->chips, inputs, count,
+                               &job->slice->allocator, &job->pages, error));
   for (int i = 0; i < signature->argument_count; i++) {
     const kernels_tensor *tensor = signature->arguments[i];
-    const device_tensor *given = find(inputs, count, tensor->name);
+    const device_tensor *given = input_of(job, inputs, count, tensor->name);
     device_tensor full;
     if (!given && job->program->op == KERNELS_DECODE &&
         !strcmp(tensor->name, "lengths")) {
@@ -242,5 +259,6 @@ pfl_status device_run(const device_slice *slice, const device_program *program,
                        (int64_t)(arguments + results));
   base_release(allocator, job.arguments);
   base_release(allocator, job.lengths);
+  device_pages_release(&job.pages, allocator);
   return status;
 }
