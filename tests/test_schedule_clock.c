@@ -49,6 +49,8 @@ static void test_latencies(void) {
        1, SCHEDULE_CAUSE_VECTOR},
       {"%9 = vexp2.f32 %v0_v0", "%v2_v1 = vpop.erf %9", 6, SCHEDULE_CAUSE_EUP},
       {"%9 = vpush %v0_v0", "%s2_s2 = spop %9", 49, SCHEDULE_CAUSE_SCALAR},
+      {"%9 = vmax.xlane.f32.xlu2 %v0_v0", "%v2_v1 = vpop.xlane.xlu2 %9", 91,
+       SCHEDULE_CAUSE_XLU},
       {"%9 = vmax.xlane.f32.xlu1 %v0_v0", "%v2_v1 = vpop.xlane.xlu1 %9", 115,
        SCHEDULE_CAUSE_XLU},
       {"%9 = vmatmul.bf16.gmra.mxu0 %v0_v0", "%v2_v1 = vpop.f32.mrf.mxu0", 125,
@@ -217,7 +219,8 @@ static void test_cycles_add_up(void) {
     schedule_result_release(&c.result, &case_heap);
     c.model = schedule_model_default();
     c.model.mxu01_latency_cycles += (double)check_between(0, 9);
-    c.model.xlu_latency_cycles += (double)check_between(0, 9);
+    c.model.xlu01_latency_cycles += (double)check_between(0, 9);
+    c.model.xlu2_latency_cycles += (double)check_between(0, 9);
     c.model.eup_latency_cycles += (double)check_between(0, 9);
     CHECK_NEED(!case_execute(&c, &case_heap));
     CHECK(c.result.cycles >= before, "slower units: %lld after %lld cycles",

@@ -63,7 +63,7 @@ static void cross_lanes(core_clock *core, const vliw_effect *effect) {
   int64_t start = later(core->now, xlu->free);
   xlu->free = start + core->xlu;
   if (effect->kind == VLIW_STARTS_XLU) {
-    push(&xlu->results, start + core->xlu_latency);
+    push(&xlu->results, start + core->xlu_latency[effect->unit]);
     return;
   }
   bool first = effect->kind == VLIW_TRANSPOSE_START;
@@ -111,7 +111,9 @@ void core_clock_start(core_clock *core, const schedule_model *model) {
       .push_latency = {(int)model->push_latency_cycles,
                        (int)model->push_transposed_latency_cycles},
       .xlu = (int)model->xlu_cycles,
-      .xlu_latency = (int)model->xlu_latency_cycles,
+      .xlu_latency = {(int)model->xlu01_latency_cycles,
+                      (int)model->xlu01_latency_cycles,
+                      (int)model->xlu2_latency_cycles},
       .transpose_latency = (int)model->transpose_latency_cycles,
       .eup_latency = (int)model->eup_latency_cycles,
       .scalar_latency = (int)model->vector_to_scalar_cycles};

@@ -59,7 +59,8 @@ typedef struct core_clock {
   int64_t mxu_busy[VLIW_MXUS]; /* cycles worked */
   int mxu_latency[VLIW_MXUS], int8_lead;
   int push[2], push_latency[2]; /* plain, transposed */
-  int xlu, xlu_latency, transpose_latency, eup_latency, scalar_latency;
+  int xlu_latency[VLIW_XLUS];
+  int xlu, transpose_latency, eup_latency, scalar_latency;
 } core_clock;
 
 void core_clock_start(core_clock *core, const schedule_model *model);
