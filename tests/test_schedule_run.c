@@ -513,6 +513,29 @@ static void test_damaged(void) {
   }
 }
 
+/* The same of the files beside a listing. */
+static void test_damaged_tables(void) {
+  static const char *const paths[] = {
+      LISTINGS "/1-exchange.1-70-final_hlo-static-per-bundle-utilization.txt",
+      LISTINGS "/1-exchange.1-69-post-delay-converter.txt"};
+  for (int round = check_cases(1000); round > 0; round--) {
+    size_t length, sizes[2];
+    char *text =
+        read_whole(LISTINGS "/1-exchange.1-72-final_bundles.txt", &length);
+    char *tables[2];
+    for (int i = 0; i < 2; i++) tables[i] = read_whole(paths[i], &sizes[i]);
+    for (int64_t i = check_between(1, 6); i > 0; i--) {
+      int which = (int)check_between(0, 1);
+      size_t at = (size_t)check_between(0, (int64_t)sizes[which] - 1);
+      size_t from = (size_t)check_between(0, (int64_t)sizes[which] - 1);
+      tables[which][at] = check_between(0, 1) ? tables[which][from]
+                                              : (char)check_between(1, 255);
+    }
+    pfl_status status;
+    parse_and_run(text, length, tables[0], tables[1], &case_heap, &status);
+  }
+}
+
 static void test_foreign(void) {
   static const char *const texts[] = {
       "",
@@ -577,5 +600,6 @@ int main(void) {
                    test_input, test_missing_input, test_signal, test_send,
                    test_deadlock, test_link_settings, test_listings,
                    test_directory, test_whole_program, test_truncated,
-                   test_damaged, test_foreign, test_other_tables, test_memory);
+                   test_damaged, test_damaged_tables, test_foreign,
+                   test_other_tables, test_memory);
 }
