@@ -56,8 +56,8 @@ static mo_value *mask(const backward *f, mo_value *p,
   if (tile->mask == MASK_POSITION) {
     mo_value *position =
         mo_add(b, tile->row, mo_i32(b, (double)problem->offset));
-    p = masks_by_position(b, hidden, p, problem->window,
-                          mo_sub(b, position, mo_add(b, f->key, key)),
+    mo_value *ahead = mo_sub(b, position, mo_add(b, f->key, key));
+    p = masks_by_position(b, hidden, p, problem->window, ahead,
                           existing_keys(f, tile));
   }
   if (!f->kv_ids) return p;

@@ -132,7 +132,8 @@ static void walk_causal(const backward *f) {
   int64_t rows = f->plan->rows / f->plan->block_q;
   walk_triangle(f);
   mo_value *end = mo_add(b, f->key, mo_i32(b, (double)f->plan->block_k));
-  walk_seen(f, chunk_of(f, end, false), mo_i32(b, (double)rows));
+  mo_value *first = chunk_of(f, end, false);
+  walk_seen(f, first, mo_i32(b, (double)rows));
   finish_rows(f);
 }
 

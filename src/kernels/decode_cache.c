@@ -214,10 +214,9 @@ static void copy_tile(const decode_kernel *k, bool values,
 
 void decode_await(const decode_kernel *k, bool values,
                   const decode_entry *entry, mo_value *t, mo_value *number) {
-  mo_value *arrived;
+  mo_value *arrived, *slot = slot_of(k, number);
   extent at = extent_of(k, entry, t, number);
-  mo_value *to =
-      place_of(k, values, slot_of(k, number), rows_of(k, at.tokens), &arrived);
+  mo_value *to = place_of(k, values, slot, rows_of(k, at.tokens), &arrived);
   mo_wait_received(k->b, to, arrived);
 }
 

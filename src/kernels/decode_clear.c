@@ -50,8 +50,8 @@ static void clear_block(const decode_kernel *k, bool values, mo_value *slot,
   int64_t words = CLEARED_ROWS / rows, tokens = CLEARED_ROWS * plan->pack;
   mo_shape shape = MO_SHAPE(words, values ? plan->v_width : plan->width);
   mo_value *before = decode_times(k, block, tokens);
-  mo_value *bits = seen_bits(k, shape, low ? mo_sub(b, low, before) : NULL,
-                             mo_sub(b, high, before));
+  if (low) low = mo_sub(b, low, before);
+  mo_value *bits = seen_bits(k, shape, low, mo_sub(b, high, before));
   mo_value *none = mo_full(b, MO_I32, shape, 0);
   mo_value *ring = mo_ref_bitcast(b, values ? k->v_ring : k->k_ring, MO_I32);
   mo_value *at = mo_multiple(b, decode_times(k, block, words), (int)words);

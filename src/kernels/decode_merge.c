@@ -260,9 +260,10 @@ static void await_greetings(const decode_kernel *k, mo_value *job) {
 static void merge_arrived(const decode_kernel *k, int axis, mo_value *slot,
                           decode_part *out_parts) {
   receive(k, axis, slot);
-  for (int64_t h = 0; h < k->plan->heads; h++)
-    out_parts[h] = merged(k, load_part(k, k->part[axis], slot, h),
-                          load_part(k, k->other[axis], slot, h));
+  for (int64_t h = 0; h < k->plan->heads; h++) {
+    decode_part ours = load_part(k, k->part[axis], slot, h);
+    out_parts[h] = merged(k, ours, load_part(k, k->other[axis], slot, h));
+  }
 }
 
 /* The job that a stage is at, `lags` lags behind the first; ended by mo_end. */

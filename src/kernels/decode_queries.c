@@ -104,21 +104,23 @@ static void make_queries(const decode_kernel *k, mo_value *q, mo_value *place) {
 
 void decode_prepare_all(const decode_kernel *k) {
   const decode_plan *plan = k->plan;
-  for (int64_t i = 0; plan->q_ready && i < plan->B * plan->Hkv; i++)
-    make_queries(k,
-                 load_as_given(k, decode_number(k, i / plan->Hkv),
-                               decode_number(k, i % plan->Hkv)),
-                 decode_number(k, i));
+  for (int64_t i = 0; plan->q_ready && i < plan->B * plan->Hkv; i++) {
+    mo_value *sequence = decode_number(k, i / plan->Hkv);
+    mo_value *head = decode_number(k, i % plan->Hkv);
+    mo_value *q = load_as_given(k, sequence, head);
+    make_queries(k, q, decode_number(k, i));
+  }
 }
 
 void decode_prepare_job(const decode_kernel *k, const decode_job *job) {
   const decode_plan *plan = k->plan;
   if (plan->q_ready || !plan->q_made) return;
   mo_value *first = decode_times(k, job->group, plan->heads);
-  for (int64_t h = 0; h < plan->heads; h++)
-    make_queries(
-        k, load_as_given(k, job->entry.sequence, decode_plus(k, first, h)),
-        place_of(k, job, h));
+  for (int64_t h = 0; h < plan->heads; h++) {
+    mo_value *head = decode_plus(k, first, h);
+    mo_value *q = load_as_given(k, job->entry.sequence, head);
+    make_queries(k, q, place_of(k, job, h));
+  }
 }
 
 /* ---- Products -------------------------------------------------------------

@@ -40,8 +40,8 @@ void forward_reset(const forward *f, int64_t row, int64_t rows) {
   mo_shape out = sequence_shape(&f->acc, rows, sizes);
   store_state(f, mo_full(b, MO_F32, column, LOWEST), f->m, row);
   store_state(f, mo_full(b, MO_F32, column, 0), f->l, row);
-  sequence_store(b, &f->acc, mo_full(b, MO_F32, out, 0),
-                 mo_i32(b, (double)row));
+  mo_value *zeros = mo_full(b, MO_F32, out, 0);
+  sequence_store(b, &f->acc, zeros, mo_i32(b, (double)row));
 }
 
 void forward_begin(const forward *f) {
@@ -70,8 +70,8 @@ static mo_value *mask(const forward *f, mo_value *s, const forward_tile *tile) {
     s = masks_by_band(b, hidden, s, window, tile->ahead);
   if (tile->mask == MASK_POSITION) {
     mo_value *row = mo_add(b, f->position, mo_i32(b, (double)tile->row));
-    s = masks_by_position(b, hidden, s, window, mo_sub(b, row, tile->key),
-                          existing(f, tile));
+    mo_value *ahead = mo_sub(b, row, tile->key);
+    s = masks_by_position(b, hidden, s, window, ahead, existing(f, tile));
   }
   if (!f->kv_ids) return s;
   mo_value *ids = mo_load(b, f->kv_ids, MO_VALUES(f->zero, f->zero, tile->key),
