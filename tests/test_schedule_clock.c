@@ -49,7 +49,7 @@ static void test_latencies(void) {
        1, SCHEDULE_CAUSE_VECTOR},
       {"%9 = vexp2.f32 %v0_v0", "%v2_v1 = vpop.erf %9", 6, SCHEDULE_CAUSE_EUP},
       {"%9 = vpush %v0_v0", "%s2_s2 = spop %9", 49, SCHEDULE_CAUSE_SCALAR},
-      {"%9 = vmax.xlane.f32.xlu2 %v0_v0", "%v2_v1 = vpop.xlane.xlu2 %9", 91,
+      {"%9 = vmax.xlane.f32.xlu2 %v0_v0", "%v2_v1 = vpop.xlane.xlu2 %9", 115,
        SCHEDULE_CAUSE_XLU},
       {"%9 = vmax.xlane.f32.xlu1 %v0_v0", "%v2_v1 = vpop.xlane.xlu1 %9", 115,
        SCHEDULE_CAUSE_XLU},

@@ -30,7 +30,7 @@
   X(push_transposed_latency_cycles, 7, "from a transposed push to its matmul") \
   X(xlu_cycles, 8, "of an XLU, for each operation")                            \
   X(xlu01_latency_cycles, 115, "from an operation of XLU 0, 1 to its result")  \
-  X(xlu2_latency_cycles, 91, "the same, XLU 2")                                \
+  X(xlu2_latency_cycles, 115, "the same, XLU 2")                               \
   X(transpose_latency_cycles, 44,                                              \
     "from a transpose's end to its first result")                              \
   X(eup_latency_cycles, 6, "from a transcendental to its result")              \
