@@ -45,48 +45,71 @@ pfl_status flash_plan_check_tiles(int64_t block_q, int64_t block_k,
   return PFL_STATUS_OK;
 }
 
+static bool is_narrow(attention_window window) {
+  return window.left != ATTENTION_OPEN && window.right != ATTENTION_OPEN &&
+         window.left + window.right < BAND_MOST;
+}
+
 static void choose_tiles(const kernels_request *request, forward_plan *plan) {
   const attention_problem *p = request->problem;
   bool causal = p->window.right == 0, narrow = sequence_swaps(p->Dv);
+  bool early = narrow || is_narrow(p->window);
   int64_t blocks = base_ceil_div(p->Sq, 1024);
   int64_t rows = base_round_up(base_ceil_div(p->Sq, blocks), LANES);
   plan->block_q = kernels_tile_of(request, "block_q", rows);
   int64_t keys = base_min(512, base_round_up(p->Sk, LANES));
   plan->block_k = kernels_tile_of(request, "block_k", keys);
   plan->unroll = kernels_tile_of(request, "unroll", causal ? 2 : 4);
-  int64_t tile = plan->block_q % 256 ? LANES : 256;
+  int64_t tile = plan->block_q % 256 || is_narrow(p->window) ? LANES : 256;
   plan->tile = kernels_tile_of(request, "tile", tile);
   rows = narrow && plan->block_q % 256 == 0 ? 256 : plan->block_q;
   plan->rows = kernels_tile_of(request, "rows", rows);
-  plan->ahead = (int)kernels_tile_of(request, "ahead", narrow ? 2 : 1) - 1;
+  plan->ahead = (int)kernels_tile_of(request, "ahead", early ? 2 : 1) - 1;
   plan->align = sequence_swaps(p->D) || narrow ? LANES : SUBLANES_MOST;
 }
 
-/* How many rows of memory the window reaches before a tile of rows, and how
- * many keys that makes with the tile and what is beyond. */
-static void measure_band(const attention_problem *p, forward_plan *plan) {
-  plan->band_before = base_round_up(p->window.left, plan->align);
+/* A block of rows then begins a chunk of keys at its own position. */
+static bool is_causal_aligned(const attention_problem *p,
+                              const forward_plan *plan) {
+  return p->offset >= 0 && p->offset % plan->block_k == 0 &&
+         plan->block_q % plan->block_k == 0;
+}
+
+/* How many keys before a tile of rows its window reaches, how many that makes
+ * with the tile and what is beyond, and which blocks have them. */
+static bool measure_band(const attention_problem *p, forward_plan *plan) {
+  attention_window window = p->window;
+  bool any = false, causal = window.right == 0 && is_causal_aligned(p, plan);
+  plan->band_before = base_round_up(window.left, plan->align);
   plan->band_keys =
-      base_round_up(plan->band_before + plan->tile + p->window.right, LANES);
+      base_round_up(plan->band_before + plan->tile + window.right, LANES);
+  int64_t beyond =
+      plan->block_q - plan->tile + plan->band_keys - plan->band_before;
+  /* keys beyond Sk are hidden from rows that exist if nobody sees ahead */
+  plan->band_last = window.right ? p->Sk - beyond : p->Sk;
+  for (int64_t i = 0; i < plan->q_blocks; i++) {
+    int64_t first = p->offset + i * plan->block_q;
+    if (first >= plan->band_before && first <= plan->band_last)
+      any = true;
+    else if (causal && first + plan->block_q - 1 <= window.left)
+      plan->band_causal = true;
+    else
+      plan->band_position = true;
+  }
+  return any && plan->band_keys <= BAND_MOST;
 }
 
 static void choose_walk(const attention_problem *p, forward_plan *plan) {
   attention_window window = p->window;
-  bool aligned = p->offset >= 0 && p->offset % plan->block_k == 0 &&
-                 plan->block_q % plan->block_k == 0;
   plan->walk = FORWARD_POSITION;
   plan->keys = base_round_up(p->Sk, plan->block_k);
   if (window.left == ATTENTION_OPEN && window.right == ATTENTION_OPEN) {
     if (plan->keys == p->Sk) plan->walk = FORWARD_FULL;
   } else if (window.left == ATTENTION_OPEN) {
-    if (window.right == 0 && aligned) plan->walk = FORWARD_CAUSAL;
-  } else if (window.right != ATTENTION_OPEN &&
-             window.left + window.right < BAND_MOST &&
-             p->offset % plan->align == 0) {
-    measure_band(p, plan);
-    int64_t last = p->offset + (plan->q_blocks - 1) * plan->block_q;
-    if (plan->band_keys <= BAND_MOST && last >= plan->band_before)
-      plan->walk = FORWARD_BAND;
+    if (window.right == 0 && is_causal_aligned(p, plan))
+      plan->walk = FORWARD_CAUSAL;
+  } else if (is_narrow(window) && p->offset % plan->align == 0) {
+    if (measure_band(p, plan)) plan->walk = FORWARD_BAND;
   }
   int64_t reach = p->offset + plan->q_blocks * plan->block_q;
   if (plan->walk == FORWARD_BAND)

@@ -35,7 +35,10 @@ typedef struct forward_plan {
   forward_walk_kind walk;
   int align; /* what a band's or triangle's first key is a multiple of */
   int64_t band_before, band_keys; /* BAND: keys before a tile, and in all */
-  bool blind;                     /* some row may see no key */
+  int64_t band_last; /* the last position of a block whose band exists */
+  bool band_causal; /* there are blocks that the window's left does not reach */
+  bool band_position; /* and others that have no band */
+  bool blind;         /* some row may see no key */
   int64_t vmem_bytes;
 } forward_plan;
 

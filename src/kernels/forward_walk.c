@@ -175,29 +175,39 @@ static void walk_position(const forward *f) {
   finish_all(f);
 }
 
-/* The band's keys all exist but in the first and last blocks. */
-static mo_value *band_exists(const forward *f) {
+/* Only some blocks have a band whose keys all exist. Those before it whose rows
+ * the window's left end does not reach are as causal ones; what other blocks
+ * there are is masked by position. */
+static void walk_band_or_ends(const forward *f) {
   mo_builder *b = f->b;
-  int64_t tile = f->plan->tile, before = f->plan->band_before;
-  mo_value *exists = mo_ge(b, f->position, mo_i32(b, (double)before));
-  if (f->problem->window.right == 0) return exists;
-  int64_t beyond = f->plan->block_q - tile + f->plan->band_keys - before;
-  mo_value *most = mo_i32(b, (double)(f->problem->Sk - beyond));
-  return mo_and(b, exists, mo_le(b, f->position, most));
+  const forward_plan *plan = f->plan;
+  mo_value *before = mo_i32(b, (double)plan->band_before);
+  mo_value *last = mo_i32(b, (double)plan->band_last);
+  mo_value *exists =
+      mo_and(b, mo_ge(b, f->position, before), mo_le(b, f->position, last));
+  if (!plan->band_causal && !plan->band_position) {
+    walk_band(f);
+    return;
+  }
+  mo_if(b, exists);
+  walk_band(f);
+  mo_else(b, MO_NONE);
+  if (plan->band_causal && plan->band_position) {
+    int64_t most = f->problem->window.left - plan->block_q + 1;
+    mo_if(b, mo_le(b, f->position, mo_i32(b, (double)most)));
+  }
+  if (plan->band_causal) walk_causal(f);
+  if (plan->band_causal && plan->band_position) mo_else(b, MO_NONE);
+  if (plan->band_position) walk_position(f);
+  if (plan->band_causal && plan->band_position) mo_end(b, MO_NONE);
+  mo_end(b, MO_NONE);
 }
 
 void forward_walk(const forward *f) {
-  mo_builder *b = f->b;
   switch (f->plan->walk) {
     case FORWARD_FULL: walk_full(f); return;
     case FORWARD_CAUSAL: walk_causal(f); return;
+    case FORWARD_BAND: walk_band_or_ends(f); return;
     case FORWARD_POSITION: walk_position(f); return;
-    case FORWARD_BAND:
-      mo_if(b, band_exists(f));
-      walk_band(f);
-      mo_else(b, MO_NONE);
-      walk_position(f);
-      mo_end(b, MO_NONE);
-      return;
   }
 }
