@@ -22,7 +22,8 @@ with open(os.environ["LOG"], "a") as log:
 if size in map(int, os.environ.get("DIE", "").split()):
     os.kill(os.getpid(), 6)
 with open(f"{sys.argv[4]}/1-flash_forward.1-72-final_bundles.txt", "w") as out:
-    out.write("     0   :  { %1 = vdelay " + str(60000 - size // 100) + " }\n"
+    cycles = max(1, 60000 - size // 100)
+    out.write("     0   :  { %1 = vdelay " + str(cycles) + " }\n"
               "   0x1   :  {} /* exit bundle: %flash_forward.1 */\n")
 sys.stdout.buffer.write(open(os.environ["ANSWER"], "rb").read())
 """

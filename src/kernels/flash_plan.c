@@ -63,7 +63,8 @@ static void choose_tiles(const kernels_request *request, forward_plan *plan) {
   int64_t tile = plan->block_q % 256 || is_narrow(p->window) ? LANES : 256;
   plan->tile = kernels_tile_of(request, "tile", tile);
   rows = narrow && plan->block_q % 256 == 0 ? 256 : plan->block_q;
-  plan->rows = kernels_tile_of(request, "rows", rows);
+  rows = kernels_tile_of(request, "rows", rows);
+  plan->rows = base_min(rows, plan->block_q); /* of a block, at once */
   plan->ahead = (int)kernels_tile_of(request, "ahead", early ? 2 : 1) - 1;
   plan->align = sequence_swaps(p->D) || narrow ? LANES : SUBLANES_MOST;
 }
