@@ -74,8 +74,9 @@ typedef struct decode_state {
 /* ---- Small words ----------------------------------------------------------
  */
 
+/* Without a place of its own: it stands among the operands of what has one. */
 static inline mo_value *decode_number(const decode_kernel *k, int64_t number) {
-  return mo_i32(k->b, (double)number);
+  return mo_constant_(k->b, mo_scalar_type(k->b, MO_I32), (double)number);
 }
 /* x + number, x * number, without an op where that is nothing. */
 mo_value *decode_plus(const decode_kernel *k, mo_value *x, int64_t number);
