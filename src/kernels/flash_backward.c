@@ -194,14 +194,7 @@ static void write_kernel(backward *f, const kernels_request *request) {
 static void add_tensors(const kernels_request *request,
                         kernels_kernel *kernel) {
   const attention_problem *p = request->problem;
-  if (request->sinks)
-    kernels_input_add(kernel, "sinks", PFL_DTYPE_F32, MO_SHAPE(p->Hq));
-  sequence_tensor(kernel, kernels_input_add, "q", p->dtype, p->B, p->Hq, p->Sq,
-                  p->D);
-  sequence_tensor(kernel, kernels_input_add, "k", p->dtype, p->B, p->Hkv, p->Sk,
-                  p->D);
-  sequence_tensor(kernel, kernels_input_add, "v", p->dtype, p->B, p->Hkv, p->Sk,
-                  p->Dv);
+  sequence_inputs(kernel, request);
   sequence_tensor(kernel, kernels_input_add, "o", p->dtype, p->B, p->Hq, p->Sq,
                   p->Dv);
   kernels_input_add(kernel, "lse", PFL_DTYPE_F32,

@@ -86,3 +86,15 @@ kernels_tensor *sequence_tensor(
   tensor->swapped = s.swapped;
   return tensor;
 }
+
+void sequence_inputs(kernels_kernel *kernel, const kernels_request *request) {
+  const attention_problem *p = request->problem;
+  if (request->sinks)
+    kernels_input_add(kernel, "sinks", PFL_DTYPE_F32, MO_SHAPE(p->Hq));
+  sequence_tensor(kernel, kernels_input_add, "q", p->dtype, p->B, p->Hq, p->Sq,
+                  p->D);
+  sequence_tensor(kernel, kernels_input_add, "k", p->dtype, p->B, p->Hkv, p->Sk,
+                  p->D);
+  sequence_tensor(kernel, kernels_input_add, "v", p->dtype, p->B, p->Hkv, p->Sk,
+                  p->Dv);
+}

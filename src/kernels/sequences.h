@@ -49,4 +49,7 @@ kernels_tensor *sequence_tensor(
     const char *name, pfl_dtype dtype, int64_t batch, int64_t heads,
     int64_t count, int64_t width);
 
+/* What forward and backward both begin with: sinks where there are, q, k, v. */
+void sequence_inputs(kernels_kernel *kernel, const kernels_request *request);
+
 #endif
