@@ -37,14 +37,15 @@ enum {
   CASE_SEGMENTS = 8,
   CASE_SINKS = 16,
   CASE_ALL = 31,
+  CASE_D_LSE = 32, /* of backward alone */
 };
 
-/* Tensors as reference.h takes them; sinks and ids are NULL if the case has
- * none. Inputs are multiples of 2^-20 in [-1, 1]. */
+/* Tensors as reference.h takes them; sinks, d_lse and ids are NULL if the case
+ * has none. Inputs are multiples of 2^-20 in [-1, 1]. */
 typedef struct attention_case {
   pfl_attention attention;
   attention_problem problem;
-  double *q, *k, *v, *d_o, *sinks;
+  double *q, *k, *v, *d_o, *d_lse, *sinks;
   int32_t *q_segment_ids, *kv_segment_ids;
   double *o, *lse, *dq, *dk, *dv, *dsinks;
 } attention_case;
@@ -108,6 +109,7 @@ static inline attention_case case_of(pfl_attention attention, unsigned kinds) {
   c.v = case_input(keys * p->Dv);
   c.d_o = case_input(rows * p->Dv);
   c.sinks = kinds & CASE_SINKS ? case_input(p->Hq) : NULL;
+  c.d_lse = kinds & CASE_D_LSE ? case_input(rows) : NULL;
   if (kinds & CASE_SEGMENTS) {
     c.q_segment_ids = case_ids(p->B * p->Sq);
     c.kv_segment_ids = case_ids(p->B * p->Sk);
@@ -126,10 +128,10 @@ static inline attention_case case_random(unsigned kinds) {
 }
 
 static inline void case_free(attention_case *c) {
-  void *arrays[] = {c->q,     c->k,  c->v,   c->d_o,
-                    c->sinks, c->o,  c->lse, c->q_segment_ids,
-                    c->dq,    c->dk, c->dv,  c->kv_segment_ids,
-                    c->dsinks};
+  void *arrays[] = {c->q,     c->k,     c->v,   c->d_o,
+                    c->sinks, c->o,     c->lse, c->q_segment_ids,
+                    c->dq,    c->dk,    c->dv,  c->kv_segment_ids,
+                    c->d_lse, c->dsinks};
   for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
 }
 
@@ -144,9 +146,10 @@ static inline void case_forward(const attention_case *c) {
 /* Writes dq, dk, dv, dsinks. */
 static inline void case_backward(const attention_case *c) {
   CHECK_NEED(reference_backward(
-      &c->problem, &(reference_backward_args){
-                       c->q, c->k, c->v, c->d_o, c->sinks, c->q_segment_ids,
-                       c->kv_segment_ids, c->dq, c->dk, c->dv, c->dsinks}));
+      &c->problem,
+      &(reference_backward_args){c->q, c->k, c->v, c->d_o, c->sinks,
+                                 c->q_segment_ids, c->kv_segment_ids, c->dq,
+                                 c->dk, c->dv, c->dsinks, c->d_lse}));
 }
 
 /* Whether query i of sequence b sees key j. */

@@ -104,7 +104,7 @@ static inline void bound_forward(const bound_call *c, const bound_row *row,
 /* What backward was given for a row and what is exact. */
 typedef struct bound_gradient {
   const double *d_o, *o, *given_o;
-  double lse, given_lse;
+  double lse, given_lse, d_lse;
 } bound_gradient;
 
 /* Sum of |a| |b|. */
@@ -132,8 +132,9 @@ static inline void bound_backward(const bound_call *c, const bound_row *row,
   double key_sums = narrowing + (double)(row->count + 4) * UNIT_F32;
   double query_sums = narrowing + (double)(c->query_terms + 4) * UNIT_F32;
   double lse_error = fabs(g->given_lse - g->lse);
-  double delta = bound_dot(g->d_o, g->o, c->Dv);
-  double delta_error = dots * bound_sizes(g->d_o, g->given_o, c->Dv);
+  double delta = bound_dot(g->d_o, g->o, c->Dv) - g->d_lse;
+  double delta_error = dots * bound_sizes(g->d_o, g->given_o, c->Dv) +
+                       UNIT_F32 * (fabs(g->d_lse) + fabs(delta));
   if (row->count == 0) return;
   for (int64_t d = 0; d < c->Dv; d++)
     delta_error += fabs(g->d_o[d] * (g->given_o[d] - g->o[d]));

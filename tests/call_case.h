@@ -152,14 +152,14 @@ typedef struct call_options {
   pfl_dtype dtype;
   call_pattern pattern;
   double magnitude; /* of the scores, before softcap */
-  bool sinks;
+  bool sinks, d_lse;
 } call_options;
 
 typedef struct call_case {
   attention_case exact; /* the numbers, and reference.h's results */
   int64_t rows, keys;   /* B Hq Sq and B Hkv Sk */
   void *q, *k, *v, *d_o;
-  float *sinks;
+  float *sinks, *d_lse;
   void *o, *dq, *dk, *dv; /* results; NaN before */
   float *lse, *dsinks;
   double end; /* of bound_call */
@@ -309,6 +309,9 @@ static inline void call_make_tensors(call_case *c) {
   c->sinks = NULL;
   if (c->exact.sinks)
     c->sinks = call_tensor(c->exact.sinks, p->Hq, PFL_DTYPE_F32);
+  c->d_lse = NULL;
+  if (c->exact.d_lse)
+    c->d_lse = call_tensor(c->exact.d_lse, c->rows, PFL_DTYPE_F32);
   c->o = guarded_allocate(c->rows * p->Dv, size);
   c->lse = guarded_allocate(c->rows, sizeof *c->lse);
   c->dq = guarded_allocate(c->rows * p->D, size);
@@ -323,18 +326,27 @@ static inline call_case call_make(pfl_attention attention,
   bool sorted = options->mask != CALL_MIXED_SEGMENTS;
   call_case c = {.exact =
                      case_of(attention, (segments ? CASE_SEGMENTS : 0) |
-                                            (options->sinks ? CASE_SINKS : 0))};
+                                            (options->sinks ? CASE_SINKS : 0) |
+                                            (options->d_lse ? CASE_D_LSE : 0))};
   const attention_problem *p = &c.exact.problem;
   call_fill_scores(c.exact.q, p->B * p->Hq * p->Sq, c.exact.k, p->B * p->Hkv,
                    p->Sk, p->D, p->scale, options);
   call_fill_normal(c.exact.v, p->B * p->Hkv * p->Sk * p->Dv, 1);
   call_fill_normal(c.exact.d_o, p->B * p->Hq * p->Sq * p->Dv, 1);
+  if (options->d_lse) call_fill_normal(c.exact.d_lse, p->B * p->Hq * p->Sq, 1);
   if (options->sinks)
     call_fill_normal(c.exact.sinks, p->Hq, fmin(options->magnitude, 60));
   if (segments) call_fill_segments(&c.exact, sorted);
   call_make_tensors(&c);
   call_describe(p, &attention.scoring, options);
   return c;
+}
+
+/* The same with dLSE in every other one, for backward. */
+static inline call_case call_random_backward(int round, double most_cost) {
+  call_options options = call_random_options(round);
+  options.d_lse = round % 2 == 1;
+  return call_make(call_draw_attention(&options, most_cost), &options);
 }
 
 static inline call_case call_random(int round, double most_cost) {
@@ -384,7 +396,8 @@ static inline void call_backward(call_case *c, pfl_context *context) {
                            .out_dq = c->dq,
                            .out_dk = c->dk,
                            .out_dv = c->dv,
-                           .out_dsinks = c->sinks ? c->dsinks : NULL},
+                           .out_dsinks = c->sinks ? c->dsinks : NULL,
+                           .d_lse = c->d_lse},
       &error);
   CHECK(status == PFL_STATUS_OK, "%s; %s", error.message, call_text);
 }
@@ -474,8 +487,12 @@ static inline call_gradients call_backward_bounds(const call_case *c,
                          call_zeros(c->keys * p->Dv), call_zeros(p->Hq)};
   for (int64_t row = 0; row < c->rows; row++) {
     bound_row r = call_bound_row(c, row, slots, room);
-    bound_gradient g = {c->exact.d_o + row * p->Dv, c->exact.o + row * p->Dv,
-                        given_o + row * p->Dv, c->exact.lse[row], c->lse[row]};
+    bound_gradient g = {c->exact.d_o + row * p->Dv,
+                        c->exact.o + row * p->Dv,
+                        given_o + row * p->Dv,
+                        c->exact.lse[row],
+                        c->lse[row],
+                        c->exact.d_lse ? c->exact.d_lse[row] : 0};
     bound_backward(&bound, &r, &g, sums.dq + row * p->D, sums.dk, sums.dv,
                    sums.dsinks + row / p->Sq % p->Hq);
   }

@@ -62,6 +62,7 @@ static int list_tensors(const call_case *c, device_tensor *out) {
       {"kv_segment_ids", I32, 2, {p->B, p->Sk}, c->exact.kv_segment_ids},
       {"sinks", F32, 1, {p->Hq}, c->sinks},
       {"do", p->dtype, 4, {p->B, p->Hq, p->Sq, p->Dv}, c->d_o},
+      {"dlse", F32, 3, {p->B, p->Hq, p->Sq}, c->d_lse},
       {"o", p->dtype, 4, {p->B, p->Hq, p->Sq, p->Dv}, c->o},
       {"lse", F32, 3, {p->B, p->Hq, p->Sq}, c->lse},
       {"dq", p->dtype, 4, {p->B, p->Hq, p->Sq, p->D}, c->dq},
@@ -80,6 +81,7 @@ static bool run_op(call_case *c, kernels_op op, int chips, int first,
                              .lse = op == KERNELS_FORWARD,
                              .segment_ids = c->exact.q_segment_ids != NULL,
                              .sinks = c->sinks != NULL,
+                             .d_lse = c->d_lse != NULL,
                              .chips = chips};
   device_program program;
   device_tensor tensors[16];
@@ -117,9 +119,9 @@ static void check_on_chips(call_case *c, int chips, tally *count) {
   bool pairs = c->exact.problem.dtype == PFL_DTYPE_BF16;
   spoil(c);
   c->end = CHIP_END;
-  if (!run_op(c, KERNELS_FORWARD, chips, 7, count)) return;
+  if (!run_op(c, KERNELS_FORWARD, chips, 8, count)) return;
   call_check_forward(c, pairs);
-  if (!run_op(c, KERNELS_BACKWARD, chips, 9, count)) return;
+  if (!run_op(c, KERNELS_BACKWARD, chips, 10, count)) return;
   call_check_backward(c, pairs);
 }
 
@@ -130,6 +132,7 @@ static void test_forward_and_backward(void) {
   for (int round = 0; round < cases; round++) {
     call_options options = call_random_options(round);
     options.dtype = round % 2 ? PFL_DTYPE_BF16 : PFL_DTYPE_F32;
+    options.d_lse = round % 4 > 1;
     pfl_attention attention;
     do attention = call_draw_attention(&options, 5e6); /* rarely of nothing */
     while (round % 8 && !(attention.q_length && attention.kv_length));

@@ -28,6 +28,7 @@ static int list_tensors(const call_case *c, device_tensor *out) {
       {"o", p->dtype, 4, {p->B, p->Hq, p->Sq, p->Dv}, c->o},
       {"lse", f32, 3, {p->B, p->Hq, p->Sq}, c->lse},
       {"do", p->dtype, 4, {p->B, p->Hq, p->Sq, p->Dv}, c->d_o},
+      {"dlse", f32, 3, {p->B, p->Hq, p->Sq}, c->d_lse},
       {"dq", p->dtype, 4, {p->B, p->Hq, p->Sq, p->D}, c->dq},
       {"dk", p->dtype, 4, {p->B, p->Hkv, p->Sk, p->D}, c->dk},
       {"dv", p->dtype, 4, {p->B, p->Hkv, p->Sk, p->Dv}, c->dv},
@@ -51,6 +52,7 @@ static bool run(flash_case *s, kernels_op op) {
                                        .lse = true,
                                        .segment_ids = c->exact.q_segment_ids,
                                        .sinks = c->sinks,
+                                       .d_lse = c->d_lse,
                                        .tiles = s->tiles,
                                        .tile_count = s->tile_count},
                     &heap, &program, &error);
@@ -119,6 +121,7 @@ static void draw_tiles(flash_case *s) {
 static void test_any(void) {
   for (int i = 0; i < check_cases(40); i++) {
     call_options options = call_random_options(i);
+    options.d_lse = i % 2 == 1;
     if (options.dtype == PFL_DTYPE_F16) options.dtype = PFL_DTYPE_BF16;
     flash_case s = {.tile_count = 0};
     s.call = call_make(draw(&options), &options);

@@ -43,13 +43,15 @@ static void test_by_hand(void) {
   case_compare("dsinks", &dsink, (double[]){-5}, 1, tolerance);
 }
 
-/* sum(O * dO) */
+/* sum(O * dO) + sum(LSE * dLSE), over rows that see a key */
 static double loss(const attention_case *c) {
   const attention_problem *p = &c->problem;
   double sum = 0;
   case_forward(c);
   for (int64_t i = 0; i < p->B * p->Hq * p->Sq * p->Dv; i++)
     sum += c->o[i] * c->d_o[i];
+  for (int64_t i = 0; c->d_lse && i < p->B * p->Hq * p->Sq; i++)
+    if (c->lse[i] != -INFINITY) sum += c->lse[i] * c->d_lse[i];
   return sum;
 }
 
@@ -79,7 +81,9 @@ static double difference(const attention_case *c, double *x) {
  * Bruno over the partitions of 5 gives
  *   1082 + 10*.77*150 + (10*2 + 15*.6)*26 + (5*4.1 + 10*1.54)*6 + 16*2 < 3250.
  * Slopes are |scale| times an input, or 1 for a sink: at most 1, and 1 + 2h
- * while an input is moved; |v| likewise. So with F = sum|dO|
+ * while an input is moved; |v| likewise. LSE's n-th derivative is the cumulant
+ * of n times a alone, which is less: the terms S(n, k). So with F = sum|dO| +
+ * sum|dLSE|
  *   |f'''''| <= 3250 F (1 + 2h)^6 < 3290 F.
  * One f is off by F times case_tolerance and a rounding a term. */
 static double difference_tolerance(const attention_case *c) {
@@ -87,6 +91,8 @@ static double difference_tolerance(const attention_case *c) {
   int64_t terms = p->B * p->Hq * p->Sq * p->Dv;
   double F = 0, h = STEP;
   for (int64_t i = 0; i < terms; i++) F += fabs(c->d_o[i]);
+  for (int64_t i = 0; c->d_lse && i < p->B * p->Hq * p->Sq; i++, terms++)
+    F += fabs(c->d_lse[i]);
   double one =
       case_tolerance(p, (double)p->D) + (double)(terms + 2) * DBL_EPSILON;
   return F * (3290 * h * h * h * h / 30 + 1.5 * one / h);
@@ -104,7 +110,8 @@ static void check_gradient(const attention_case *c, const char *name, double *x,
 /* Every kind of mask with every other, GQA, Sq != Sk, Dv != D. */
 static void test_finite_differences(void) {
   for (unsigned round = 0; round < 3 * (CASE_ALL + 1); round++) {
-    attention_case c = case_random(round % (CASE_ALL + 1));
+    attention_case c =
+        case_random(round % (CASE_ALL + 1) | (round % 3 ? CASE_D_LSE : 0));
     const attention_problem *p = &c.problem;
     int64_t keys = p->B * p->Hkv * p->Sk;
     case_backward(&c);

@@ -108,10 +108,13 @@ typedef struct pfl_backward_args {
   void *out_dv;      /* [B, Hkv, Sk, Dv], likewise */
   float *out_dsinks; /* [Hq], summed over batch and rows; NULL: not wanted, and
                         NULL it must be without sinks */
+  const float *d_lse; /* [B, Hq, Sq], the gradient of out_lse, as those need it
+                         who merge parts by their lse; NULL: all 0. That of a
+                         row that sees no key is not looked at */
 } pfl_backward_args;
 
-/* (dQ, dK, dV, dsinks) = gradient of sum(O * dO), P recomputed from lse
- * (FlashAttention-2, algorithm 2). Bit for bit the same for every number of
+/* (dQ, dK, dV, dsinks) = gradient of sum(O * dO) + sum(lse * dlse), P
+ * recomputed from lse (FlashAttention-2, algorithm 2; dlse is taken from its D). Bit for bit the same for every number of
  * threads. Memory as docs/memory.md states. Errors as forward's. */
 PFL_API PFL_NODISCARD pfl_status pfl_attention_backward(
     pfl_context *context, const pfl_attention *attention,

@@ -86,6 +86,7 @@ pfl_status attention_check_backward(const attention_problem *problem,
       ARGUMENT(args, out_dk, element, keys),
       ARGUMENT(args, out_dv, element, keys),
       ARGUMENT(args, out_dsinks, sizeof(float), false),
+      ARGUMENT(args, d_lse, sizeof(float), false),
   };
   PFL_TRY(check_arguments(arguments, COUNT(arguments), error));
   if (args->out_dsinks && !args->sinks)

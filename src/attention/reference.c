@@ -151,12 +151,13 @@ bool reference_forward(const attention_problem *problem,
 }
 
 /* dV = P^T dO, dP = dO V^T, dS = P * (dP - rowsum(P * dP)), dQ = dS K,
- * dK = dS^T Q; the sink's dP is 0, since it has no value. */
+ * dK = dS^T Q; the sink's dP is 0, since it has no value. As dLSE/dS is P, dLSE
+ * is added to all dP. */
 static void backward_row(const reference_tensors *t, reference_row *row,
-                         const double *d_o, double *dq, double *dk, double *dv,
-                         double *dsink) {
+                         const double *d_o, double d_lse, double *dq,
+                         double *dk, double *dv, double *dsink) {
   softmax(t, row);
-  double delta = 0;
+  double delta = -d_lse;
   for (int64_t n = 0; n < row->count; n++) {
     row->dp[n] = dot(d_o, t->v + row->slots[n] * t->Dv, t->Dv);
     delta += row->p[n] * row->dp[n];
@@ -188,6 +189,7 @@ bool reference_backward(const attention_problem *problem,
       row.q = args->q + index * p->D;
       list_keys(p, bh, i, args->q_segment_ids, args->kv_segment_ids, &row);
       backward_row(&t, &row, args->d_o + index * p->Dv,
+                   args->d_lse ? args->d_lse[index] : 0,
                    at(args->out_dq, index * p->D), args->out_dk, args->out_dv,
                    at(args->out_dsinks, bh % p->Hq));
     }

@@ -24,6 +24,7 @@ typedef struct reference_backward_args {
   const double *q, *k, *v, *d_o, *sinks;
   const int32_t *q_segment_ids, *kv_segment_ids;
   double *out_dq, *out_dk, *out_dv, *out_dsinks;
+  const double *d_lse; /* NULL: 0 */
 } reference_backward_args;
 
 bool reference_backward(const attention_problem *problem,

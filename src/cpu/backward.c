@@ -2,7 +2,7 @@
  *
  * For a block of keys and a panel of queries
  *   S^T = K Q^T, dP^T = V dO^T, P = exp(S - LSE), dS = P (dP - delta)
- *   dV += P^T dO,   dK += dS^T Q,   dQ += dS K        delta = rowsum(dO O)
+ *   dV += P^T dO,   dK += dS^T Q,   dQ += dS K     delta = rowsum(dO O) - dLSE
  *
  * Every sum is taken in the same order however the work is shared out: dK and
  * dV of a key over query heads, then panels; dQ of a query over key blocks. So
@@ -257,11 +257,12 @@ static void end_sums(const backward_job *job, void *out, int64_t row,
         (void *)row_at(job, out, row + r, width), sums + r * padded, width);
 }
 
-/* delta = rowsum(dO O) of one panel's rows. */
+/* delta = rowsum(dO O) - dLSE of one panel's rows. */
 static void run_delta(void *argument, int64_t task, int32_t worker) {
   const backward_job *job = argument;
   const attention_problem *p = job->problem;
   const cpu_kernels *kernels = job->call.kernels;
+  const float *lse = job->args->lse, *d_lse = job->args->d_lse;
   backward_scratch s = scratch_of(job, worker);
   int64_t row = task / job->panels * p->Sq + task % job->panels * CPU_PANEL;
   int64_t end = base_min(row + CPU_PANEL, (task / job->panels + 1) * p->Sq);
@@ -271,6 +272,7 @@ static void run_delta(void *argument, int64_t task, int32_t worker) {
     kernels->widen[p->dtype](s.do_across,
                              row_at(job, job->args->d_o, row, p->Dv), p->Dv);
     job->delta[row] = kernels->dot(s.q_across, s.do_across, p->Dv);
+    if (d_lse && lse[row] != -INFINITY) job->delta[row] -= d_lse[row];
   }
 }
 

@@ -30,7 +30,21 @@ static void make_lse(const backward *f, mo_value *first, int64_t count) {
            MO_VALUES(f->zero, first));
 }
 
-/* delta = rowsum(dO O). */
+static mo_value *take_d_lse(const backward *f, mo_value *delta, mo_value *first,
+                            int64_t count) {
+  mo_builder *b = f->b;
+  mo_shape row = MO_SHAPE(1, count);
+  mo_value *d_lse =
+      mo_load(b, f->d_lse, MO_VALUES(f->zero, f->zero, f->zero, first), row);
+  mo_value *lse = mo_load(b, f->row_lse, MO_VALUES(f->zero, first), row);
+  mo_value *none = mo_full(b, MO_F32, row, INFINITY);
+  mo_value *zero = mo_full(b, MO_F32, row, 0);
+  d_lse = mo_select(b, mo_eq(b, lse, none), zero, d_lse);
+  return mo_sub(b, delta, d_lse);
+}
+
+/* delta = rowsum(dO O) - dLSE; that of rows whose weights are 0 is of no effect
+ * as long as it is finite, which dLSE of a row without keys may not be. */
 static void make_delta(const backward *f, mo_value *first, mo_value *o_first,
                        int64_t count) {
   mo_builder *b = f->b;
@@ -40,6 +54,7 @@ static void make_delta(const backward *f, mo_value *first, mo_value *o_first,
   bool swapped = f->o.swapped;
   mo_value *delta = mo_reduce(b, MO_SUM, terms, swapped ? 0 : 1);
   if (!swapped) delta = columns_to_row(b, columns_make(b, delta));
+  if (f->d_lse) delta = take_d_lse(f, delta, first, count);
   mo_store(b, columns_clip(b, delta, existing(f, first), 0), f->row_delta,
            MO_VALUES(f->zero, first));
 }

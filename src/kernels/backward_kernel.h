@@ -12,7 +12,7 @@ typedef struct backward {
   mo_value *zero, *one;
   /* windows: of the query head, whole; of the step's block of keys */
   sequence q, d_o, o;
-  mo_value *lse;
+  mo_value *lse, *d_lse; /* [1, 1, 1, rows]; d_lse may be NULL */
   sequence k, v;
   sequence dq, dk, dv;
   mo_value *q_ids, *kv_ids; /* [1, 1, rows], [1, 1, block_k], or NULL */
@@ -21,7 +21,8 @@ typedef struct backward {
    * several query heads add to them, of all keys */
   sequence dq_sum, dk_sum, dv_sum;
   sequence k_rows, v_rows; /* k, v as they go through the MXU, if swapped */
-  mo_value *row_lse, *row_delta; /* rows [1, rows]: log2 LSE, rowsum(dO O) */
+  mo_value *row_lse, *row_delta; /* rows [1, rows]: log2 LSE, and
+                                    rowsum(dO O) less dLSE */
   mo_value *key_ids;             /* kv_ids as a column [block_k, 128] */
   mo_value *step;                /* of the head, i32 */
   mo_value *key;                 /* the first of the step's block, i32 */

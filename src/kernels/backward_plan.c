@@ -58,7 +58,7 @@ static int64_t count_vmem(const kernels_request *request,
   bool d = sequence_swaps(p->D), dv = sequence_swaps(p->Dv);
   int64_t rows = 2 * sequence_bytes(plan->rows, p->D, d, size) +
                  sequence_bytes(plan->rows + plan->o_rows, p->Dv, dv, size) +
-                 plan->rows * 4 * 8;
+                 plan->rows * 4 * 8 * (request->d_lse ? 2 : 1);
   int64_t blocks = 3 * (sequence_bytes(plan->block_k, p->D, d, size) +
                         sequence_bytes(plan->block_k, p->Dv, dv, size));
   int64_t sums = sequence_bytes(plan->rows + keys, p->D, d, 4) +

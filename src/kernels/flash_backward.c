@@ -4,7 +4,7 @@
  *
  *                        windows, brought by the pipeline a step ahead:
  *     k, v               the step's block_k keys
- *     q, do, lse         all rows of the head: brought once a head
+ *     q, do, lse, dlse   all rows of the head: brought once a head
  *     o                  likewise; causal: the rows at the keys' positions
  *     dk, dv             the step's keys, written by the last query head of the
  *                        group
@@ -116,6 +116,8 @@ static void add_inputs(backward *f, const kernels_request *request) {
   f->o = sequence_window(b, element, plan->o_rows, p->Dv, MO_MAP_BY(map_o, f));
   f->lse = mo_window(b, MO_F32, MO_SHAPE(1, 1, 1, plan->rows), head);
   f->d_o = sequence_window(b, element, plan->rows, p->Dv, head);
+  if (request->d_lse)
+    f->d_lse = mo_window(b, MO_F32, MO_SHAPE(1, 1, 1, plan->rows), head);
   if (!request->segment_ids) return;
   f->q_ids =
       mo_window(b, MO_I32, MO_SHAPE(1, 1, plan->rows), MO_MAP(0, -1, -1));
@@ -201,6 +203,9 @@ static void add_tensors(const kernels_request *request,
                     MO_SHAPE(p->B, p->Hq, 1, p->Sq));
   sequence_tensor(kernel, kernels_input_add, "do", p->dtype, p->B, p->Hq, p->Sq,
                   p->Dv);
+  if (request->d_lse)
+    kernels_input_add(kernel, "dlse", PFL_DTYPE_F32,
+                      MO_SHAPE(p->B, p->Hq, 1, p->Sq));
   if (request->segment_ids) {
     kernels_input_add(kernel, "q_segment_ids", PFL_DTYPE_I32,
                       MO_SHAPE(p->B, 1, p->Sq));

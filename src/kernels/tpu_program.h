@@ -8,7 +8,7 @@
  *   ...                                          xla/lower.h makes XLA's of it
  *   kernels_program_release(&program);
  *
- * Tensors go by the names they have in files: q k v o lse do dq dk dv
+ * Tensors go by the names they have in files: q k v o lse do dlse dq dk dv
  * q_segment_ids kv_segment_ids sinks dsinks k_scale v_scale lengths
  * block_table. */
 #ifndef PFL_KERNELS_TPU_PROGRAM_H
@@ -74,6 +74,7 @@ typedef struct kernels_request {
   bool lse;                               /* forward, decode: wanted */
   bool segment_ids;                       /* forward, backward: given */
   bool sinks; /* given; backward then gives dsinks */
+  bool d_lse; /* backward: given */
   const char *target;
   int chips;                 /* that share the work; 0: 1 */
   const kernels_tile *tiles; /* of the plan, chosen by the caller */
