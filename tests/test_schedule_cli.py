@@ -10,6 +10,7 @@ import re
 import unittest
 
 import cli_case
+import test_tune
 
 TESTS = pathlib.Path(__file__).resolve().parent
 LISTINGS = TESTS / "listings"
@@ -161,6 +162,43 @@ class Schedule(cli_case.Case):
             (self.folder / "c.json").write_text(text)
             self.assertIn("c.json", self.refused(1, EXCHANGE, "--calibration",
                                                  "c.json"))
+
+
+class Compiled(test_tune.ListingCase):
+    """What is compiled to be scheduled: the script's listings are of a program
+    called flash_forward, and of no other."""
+
+    def schedule(self, *arguments, **environment):
+        return self.pflash("schedule", *arguments,
+                           environment={**self.environment, **environment})
+
+    def program(self, *arguments):
+        done = self.schedule("--op", "forward", *arguments, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)["programs"][0]
+
+    def test_useful_flops(self):
+        """By the field's convention, and of the pairs in a window."""
+        B, H, S, D = 1, 2, 300, 64
+        shape = ["--shape", f"{B},{H},{H},{S},{S},{D}"]
+
+        def pairs(left, right):
+            return sum(max(0, min(S - 1, i + right) - max(0, i - left) + 1)
+                       for i in range(S))
+        full = 4 * B * H * S * S * D
+        for arguments, flops, how in [
+                ([], full, "4 B Hq Sq Sk D"),
+                (["--causal"], full / 2, "halved"),
+                (["--window", "-1,-1"], full, "4 B Hq Sq Sk D"),
+                (["--window", "70,0"], 4 * B * H * D * pairs(70, 0), "each pair"),
+                (["--window", "-1,9"], 4 * B * H * D * pairs(S, 9), "each pair"),
+                (["--window", "5,3"], 4 * B * H * D * pairs(5, 3), "each pair"),
+                (["--segments"], full, "one segment")]:
+            program = self.program(*shape, *arguments)
+            self.assertEqual(program["flops"], flops, arguments)
+            self.assertAlmostEqual(program["flop_fraction"],
+                                   flops / program["cycles"] / 131072)
+            self.assertIn(how, program["work_counted"])
 
 
 if __name__ == "__main__":

@@ -250,6 +250,47 @@ static void test_send(void) {
         (long long)(across - small));
 }
 
+/* A program that is launched on four chips tells its neighbour, and gives up if
+ * what only the vector side knows says so: nobody knows, so it runs. */
+static void test_launch(void) {
+  static const char allocations[] =
+      "  #allocation6 [shape = 's32[]', space=sflag, size = 0x4, offset = "
+      "0x20, "
+      "fixed_abs, tag = 'barrier sync flag number']\n"
+      "  #allocation7 [shape = 'u32[]', space=smem, size = 0x4, offset = "
+      "0xfffa8, fixed_abs, tag = 'program descriptor state']\n"
+      "  #allocation8 [shape = 'u32[]', space=smem, size = 0x4, offset = "
+      "0xfffd0, fixed_abs, tag = 'launch barrier id']\n"
+      "  #allocation10 [shape = 'u32[]', space=smem, size = 0x4, offset = "
+      "0xfff8c, fixed_abs, tag = 'replica id location']\n";
+  for (int known = 0; known < 2; known++) {
+    listing_case c = {.chips = 4, .allocations = allocations};
+    case_add(&c, "%s1_s1 = sld [smem:[#allocation7]]");
+    case_add(&c, "%s2_s2 = sld [smem:[#allocation8]]");
+    case_add(&c, "%p3_p0 = scmp.eq.s32.totalorder %s1_s1, %s2_s2");
+    add_neighbour(&c, 1);
+    case_add(&c, "%s25_s25 = sshll.u32 %s24_s24, 17");
+    case_add(&c, "%s26_s26 = sor.u32 32776, %s25_s25");
+    case_add(&c, "%1 = vsyncadd.remote (%p3_p0), %s26_s26, 1");
+    case_add(&c, "%3 = vwait.ge.trace [#allocation6], 1");
+    case_add(&c, known ? "%s4_s4 = smov.u32 1" : "%s4_s4 = spop %9");
+    case_add(&c, "%p5_p1 = scmp.ne.s32.totalorder %s4_s4, 0");
+    case_add(&c, "%s6_s6 = smov.u32 2");
+    case_add(&c, "%7 = sst [smem:[#allocation7]] (%p5_p1), %s6_s6");
+    case_add(&c, "%s8_s8 = sld [smem:[#allocation7]]");
+    case_add(&c, "%p9_p2 = scmp.ne.s32.totalorder %s8_s8, 1");
+    case_add(&c, "%10 = sbr.rel (%p9_p2) target = $region9");
+    case_empty(&c, 4);
+    case_add(&c, "%s11_s11 = smov.u32 3"); /* what is launched */
+    case_add_with(&c, "", "Start region 9");
+    case_done(&c);
+    uint64_t ran = c.result.profiles[0].counts[c.bundles - 3];
+    CHECK(ran == !known, "%llu times", (unsigned long long)ran);
+    CHECK(c.result.cycles > HOP, "%lld", (long long)c.result.cycles);
+    case_release(&c);
+  }
+}
+
 static void test_deadlock(void) {
   listing_case c = {.chips = 4, .allocations = four_allocations};
   case_add(&c, "%3 = vwait.ge.trace [#allocation6], 1");
@@ -598,8 +639,8 @@ static void test_memory(void) {
 int main(void) {
   return CHECK_RUN(test_dma, test_queue, test_flag_counts, test_wait_in_vain,
                    test_input, test_missing_input, test_signal, test_send,
-                   test_deadlock, test_link_settings, test_listings,
-                   test_directory, test_whole_program, test_truncated,
-                   test_damaged, test_damaged_tables, test_foreign,
-                   test_other_tables, test_memory);
+                   test_launch, test_deadlock, test_link_settings,
+                   test_listings, test_directory, test_whole_program,
+                   test_truncated, test_damaged, test_damaged_tables,
+                   test_foreign, test_other_tables, test_memory);
 }

@@ -29,7 +29,9 @@ sys.stdout.buffer.write(open(os.environ["ANSWER"], "rb").read())
 """
 
 
-class Tune(test_compile.CompileCase):
+class ListingCase(test_compile.CompileCase):
+    """With that script for a compiler."""
+
     def setUp(self):
         super().setUp()
         (self.tools / "compiler.py").write_text(COMPILER)
@@ -39,6 +41,8 @@ class Tune(test_compile.CompileCase):
         self.environment.update(LOG=str(self.tools / "log"),
                                 ANSWER=str(self.tools / "answer"))
 
+
+class Tune(ListingCase):
     def tune(self, *arguments, **environment):
         return self.pflash("tune", "--op", "forward", *SHAPE, *arguments,
                            environment={**self.environment, **environment})

@@ -51,11 +51,21 @@ static pfl_status add_summaries(schedule_job *job,
 
 /* ---- Runs ---------------------------------------------------------------- */
 
-/* Kernels that talk to each other run on all chips of the slice. */
-static int chips_of(const schedule_job *job, const schedule_program *program) {
-  if (job->options->chips) return job->options->chips;
+/* Kernels that talk to each other run on all chips of the slice, and so do
+ * programs that wait for their start on other chips. */
+static bool is_joint(const schedule_program *program) {
+  for (int64_t i = 0; i < program->symbol_count && program->top; i++)
+    if (strstr(program->symbols[i].tag, "launch barrier")) return true;
   for (int64_t i = 0; i < program->instruction_count && !program->top; i++)
-    if (program->instructions[i].remote) return SCHEDULE_CHIPS_MAX;
+    if (program->instructions[i].remote) return true;
+  return false;
+}
+
+static int chips_of(const schedule_job *job,
+                    const schedule_program *const *programs, int64_t count) {
+  if (job->options->chips) return job->options->chips;
+  for (int64_t i = 0; i < count; i++)
+    if (is_joint(programs[i])) return SCHEDULE_CHIPS_MAX;
   return 1;
 }
 
@@ -70,7 +80,7 @@ static pfl_status run(schedule_job *job,
                                     .alias_count = job->dump.alias_count,
                                     .inputs = job->inputs,
                                     .input_count = job->input_count,
-                                    .chips = chips_of(job, programs[0]),
+                                    .chips = chips_of(job, programs, count),
                                     .cycle_limit = options->limit,
                                     .span_limit = spans ? SPANS_MAX : 0,
                                     .model = job->model};
@@ -105,11 +115,6 @@ static pfl_status run_whole(schedule_job *job, pfl_error *error) {
     PFL_RAISE(error, INVALID_ARGUMENT,
               "--whole needs the program around the kernels, which %s has not",
               base_text_get(&job->title));
-  for (int64_t i = 0; i < job->dump.program_count; i++)
-    if (chips_of(job, job->dump.programs[i]) > 1)
-      PFL_RAISE(error, INVALID_ARGUMENT,
-                "--whole is for one chip: what launches programs on several "
-                "looks at state of the runtime that no listing has");
   return run(job, (const schedule_program *const *)job->dump.programs,
              job->dump.program_count, error);
 }

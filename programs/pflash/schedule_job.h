@@ -18,6 +18,7 @@ typedef struct schedule_job {
   base_text words[INPUTS_MAX]; /* the memory of those */
   int input_count;
   schedule_work work; /* of the kernel, or of all that were compiled */
+  char how[160];      /* that is counted */
   base_text lists[3]; /* schedule_result, schedule_summary, sources */
   base_text sources[KERNELS_MAX]; /* the kernels' texts */
   base_text title;

@@ -101,6 +101,51 @@ static pfl_status make_table(const schedule_job *job, base_text *out_words,
   return base_text_check(out_words, error);
 }
 
+/* Of each sequence the tokens that some query sees, once. */
+static pfl_status count_decode(schedule_job *job, const base_text *lengths,
+                               pfl_error *error) {
+  const attention_decode_problem *problem = &job->compile.request.decode;
+  bool windowed = problem->window.left != ATTENTION_OPEN;
+  int chips = job->compile.program.chips;
+  base_text seen = {0};
+  for (int64_t b = 0; b < problem->B; b++) {
+    int32_t tokens = ((const int32_t *)lengths->bytes)[b];
+    if (windowed && tokens > problem->window.left + problem->T)
+      tokens = (int32_t)(problem->window.left + problem->T);
+    base_text_add(&seen, (const char *)&tokens, sizeof tokens);
+  }
+  pfl_status status = base_text_check(&seen, error);
+  if (!status)
+    job->work.bytes =
+        attention_decode_bytes(problem, (const int32_t *)seen.bytes) / chips;
+  base_text_release(&seen);
+  snprintf(job->how, sizeof job->how,
+           "the cache's keys, values and scales of %s, read once%s",
+           windowed ? "the window" : "the lengths",
+           chips > 1 ? "; a chip's share" : "");
+  job->work.how = job->how;
+  return status;
+}
+
+/* "4 B Hq Sq Sk D halved, backward 2.5 times that": what useful FLOPs are. */
+static void count_flops(schedule_job *job) {
+  const cli_options *options = job->options;
+  const attention_problem *p = &job->compile.request.problem;
+  bool backward = options->op == OP_BACKWARD;
+  bool plain = p->window.left == ATTENTION_OPEN &&
+               (p->window.right == ATTENTION_OPEN || p->window.right == 0);
+  int chips = job->compile.program.chips;
+  job->work.flops = attention_seen_flops(p) * (backward ? 2.5 : 1) / chips;
+  snprintf(job->how, sizeof job->how, "%s%s%s%s%s%s",
+           backward ? "2.5 times forward's " : "",
+           plain ? "4 B Hq Sq Sk D" : "4 B Hq D for each pair in the window",
+           p->D == p->Dv ? "" : ", D (D + Dv) / 2",
+           plain && p->window.right == 0 ? ", halved: causal" : "",
+           options->segments ? "; one segment" : "",
+           chips > 1 ? "; a chip's share" : "");
+  job->work.how = job->how;
+}
+
 /* What the scalar side of decode reads. */
 static pfl_status add_decode_inputs(schedule_job *job, pfl_error *error) {
   const kernels_kernel *kernel = &job->compile.program.kernels[0];
@@ -111,10 +156,7 @@ static pfl_status add_decode_inputs(schedule_job *job, pfl_error *error) {
     base_text *words = begin_input(job);
     PFL_TRY(lengths ? make_lengths(job, words, error)
                     : make_table(job, words, error));
-    if (lengths)
-      job->work.bytes = attention_decode_bytes(&job->compile.request.decode,
-                                               (const int32_t *)words->bytes) /
-                        job->compile.program.chips;
+    if (lengths) PFL_TRY(count_decode(job, words, error));
     end_input(job, i);
   }
   return PFL_STATUS_OK;
@@ -152,6 +194,9 @@ static void tell_title(schedule_job *job) {
   const kernels_program *program = &job->compile.program;
   base_text_format(&job->title, "%s%s", op_name((op)options->op),
                    options->causal ? ", causal," : "");
+  if (options->windowed)
+    base_text_format(&job->title, ", window %" PRId64 ",%" PRId64 ",",
+                     options->window_left, options->window_right);
   for (int i = 0; i < options->shape_rank; i++)
     base_text_format(&job->title, "%s%" PRId64, i ? "," : " ",
                      options->shape[i]);
@@ -173,18 +218,13 @@ static pfl_status print_sources(schedule_job *job, pfl_error *error) {
 }
 
 static pfl_status open_compiled(schedule_job *job, pfl_error *error) {
-  const attention_problem *problem = &job->compile.request.problem;
   PFL_TRY(compile(job, error));
   job->compiled = true;
   PFL_TRY(print_sources(job, error));
-  int chips = job->compile.program.chips;
   if (job->options->op == OP_DECODE)
     PFL_TRY(add_decode_inputs(job, error));
   else
-    job->work.flops =
-        (job->options->op == OP_FORWARD ? attention_forward_flops(problem)
-                                        : attention_backward_flops(problem)) /
-        chips;
+    count_flops(job);
   tell_title(job);
   return base_text_check(&job->title, error);
 }

@@ -23,6 +23,15 @@ double attention_visible_pairs(const attention_problem *problem) {
   return pairs;
 }
 
+double attention_seen_flops(const attention_problem *problem) {
+  const attention_problem *p = problem;
+  bool left = p->window.left != ATTENTION_OPEN;
+  bool right = p->window.right != ATTENTION_OPEN && p->window.right != 0;
+  if (!left && !right) return attention_forward_flops(p);
+  return (double)p->B * (double)p->Hq * attention_visible_pairs(p) * 2 *
+         (double)(p->D + p->Dv);
+}
+
 double attention_decode_bytes(const attention_decode_problem *problem,
                               const int32_t *lengths) {
   const attention_decode_problem *p = problem;

@@ -101,6 +101,10 @@ double attention_backward_flops(const attention_problem *problem);
  * apart). */
 double attention_visible_pairs(const attention_problem *problem);
 
+/* Forward FLOPs of which something comes: by the field's convention where there
+ * is no window, or only the causal one, and of the visible pairs otherwise. */
+double attention_seen_flops(const attention_problem *problem);
+
 /* Bytes of cache, scales included, that decode must read. `lengths` as in
  * pfl_decode_args. The window, if any, is left out of account. */
 double attention_decode_bytes(const attention_decode_problem *problem,

@@ -57,6 +57,8 @@ static void add_facts(const schedule_summary *summary, base_text *out) {
   if (summary->work.bytes > 0)
     base_text_format(out, "  cache      %.1f%% of HBM's rate\n",
                      100 * summary->byte_fraction);
+  if (summary->work.how)
+    base_text_format(out, "  counted    %s\n", summary->work.how);
   if (summary->profile->remote.count)
     base_text_format(out, "  links      %s B sent in %s transfers\n",
                      grouped(summary->profile->remote.bytes, read),

@@ -208,6 +208,11 @@ static void add_program(const schedule_report *report,
   schedule_chart_causes(summary, html);
   base_text_add_string(html, "<h3>How full the units are</h3>\n");
   schedule_chart_units(summary, html);
+  if (summary->work.how) {
+    base_text_add_string(html, "<p class=\"soft\">Useful is: ");
+    schedule_html_text(html, summary->work.how);
+    base_text_add_string(html, ".</p>\n");
+  }
   base_text_add_string(html, "<h3>Along the code</h3>\n");
   schedule_chart_code(summary, html);
   const schedule_result *result = result_of(report, summary);

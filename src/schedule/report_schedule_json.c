@@ -71,6 +71,8 @@ static void write_numbers(json_writer *json, const schedule_summary *summary) {
     json_write_double(json, "cache_bytes", summary->work.bytes);
     json_write_double(json, "cache_fraction", summary->byte_fraction);
   }
+  if (summary->work.how)
+    json_write_string(json, "work_counted", summary->work.how);
   json_write_int64(json, "hbm_read_bytes", summary->hbm_read_bytes);
   json_write_int64(json, "hbm_write_bytes", summary->hbm_write_bytes);
   json_write_double(json, "hbm_fraction", summary->hbm_fraction);

@@ -27,7 +27,8 @@ typedef struct schedule_region {
 /* What is useful of what one call does on one chip; 0: not known. */
 typedef struct schedule_work {
   double flops;
-  double bytes; /* that must come from HBM */
+  double bytes;    /* that must come from HBM */
+  const char *how; /* they are counted, in words; NULL: somebody else's */
 } schedule_work;
 
 typedef struct schedule_summary {

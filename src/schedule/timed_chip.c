@@ -84,16 +84,29 @@ void timed_smem_store(chip *c, chip_value address, chip_value value) {
 }
 
 /* What every program finds in SMEM at fixed places, and what the compiler's
- * tags call it. */
+ * tags call it. The runtime's part says what a launch that goes well says: run
+ * (1; 2 would be to give up), the same launch on all chips, and a seed. */
+static chip_value constant_of(const chip *c, const char *tag) {
+  const struct {
+    const char *words;
+    chip_value value;
+  } constants[] = {{"core index", 0},
+                   {"partition id", 0},
+                   {"replica id", c->index},
+                   {"chip ID", c->place},
+                   {"program descriptor state", 1},
+                   {"launch barrier id", 1},
+                   {"rng seed", 1}};
+  for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
+    if (strstr(tag, constants[i].words)) return constants[i].value;
+  return CHIP_UNSET;
+}
+
 static void set_constants(chip *c, const schedule_program *program) {
   for (int64_t i = 0; i < program->symbol_count; i++) {
     const schedule_symbol *symbol = &program->symbols[i];
     if (!symbol->absolute || symbol->space != SCHEDULE_SMEM) continue;
-    chip_value value = strstr(symbol->tag, "core index")     ? 0
-                       : strstr(symbol->tag, "partition id") ? 0
-                       : strstr(symbol->tag, "replica id")   ? c->index
-                       : strstr(symbol->tag, "chip ID")      ? c->place
-                                                             : CHIP_UNSET;
+    chip_value value = constant_of(c, symbol->tag);
     if (timed_known(value)) timed_smem_store(c, symbol->address, value);
   }
 }

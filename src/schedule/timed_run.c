@@ -164,6 +164,23 @@ static chip_value compute(chip *c, const vliw_instruction *instruction) {
   return timed_compute(instruction, arguments);
 }
 
+/* Where the runtime put an argument of the program: in units of 512 bytes,
+ * beyond the 16 GiB that the compiler gives out, 2 GiB from the next one. */
+static chip_value place_parameter(chip_value index) {
+  return timed_known(index) ? (1 << 26) + ((index & 31) << 22) : index;
+}
+
+/* Under a predicate that nobody knows, nobody knows what is there after. */
+static void store(chip *c, const vliw_instruction *instruction) {
+  int16_t predicate = instruction->predicate;
+  chip_value unknown = predicate < 0 ? 0 : timed_top(c)->values[predicate];
+  chip_value address = timed_evaluate(c, &instruction->arguments[0]);
+  timed_smem_store(c, address,
+                   timed_known(unknown)
+                       ? timed_evaluate(c, &instruction->arguments[1])
+                       : unknown);
+}
+
 static pfl_status execute(chip *c, const vliw_instruction *instruction,
                           changes *all) {
   bool executes;
@@ -180,10 +197,7 @@ static pfl_status execute(chip *c, const vliw_instruction *instruction,
       change(all, instruction,
              timed_smem_load(c, timed_evaluate(c, &arguments[0])));
       return PFL_STATUS_OK;
-    case VLIW_STORE:
-      timed_smem_store(c, timed_evaluate(c, &arguments[0]),
-                       timed_evaluate(c, &arguments[1]));
-      return PFL_STATUS_OK;
+    case VLIW_STORE: store(c, instruction); return PFL_STATUS_OK;
     case VLIW_BRANCH: branch(c, instruction); return PFL_STATUS_OK;
     case VLIW_HALT: halt(c); return PFL_STATUS_OK;
     case VLIW_DMA:
@@ -202,6 +216,9 @@ static pfl_status execute(chip *c, const vliw_instruction *instruction,
       change(all, instruction, CHIP_UNSET);
       return PFL_STATUS_OK;
     case VLIW_PARAMETER:
+      change(all, instruction,
+             place_parameter(timed_evaluate(c, &arguments[0])));
+      return PFL_STATUS_OK;
     case VLIW_RELOCATION:
       change(all, instruction, timed_evaluate(c, &arguments[0]));
       return PFL_STATUS_OK;
