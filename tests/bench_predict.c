@@ -72,6 +72,32 @@ static void test_decode(void) {
   CHECK(more > some, "%g and %g s", some, more);
 }
 
+/* What was predicted once is not compiled again: nothing could be, here. */
+static void test_kept(void) {
+  if (missing) return;
+  char cache[300];
+  const char *compiler = getenv("PFLASH_COMPILER");
+  char *known = compiler ? strdup(compiler) : NULL;
+  bench_workload w = workload(BENCH_OP_FORWARD, 256, PFL_DTYPE_BF16);
+  snprintf(cache, sizeof cache, "%s/cache", directory);
+  CHECK_NEED(!setenv("PFLASH_CACHE", cache, 1));
+  double first = ask(&w).seconds.value;
+  CHECK_NEED(!setenv("PFLASH_COMPILER", "/no/compiler", 1));
+  bench_estimate again = ask(&w);
+  CHECK(again.evidence == BENCH_EVIDENCE_PREDICTED &&
+            again.seconds.value == first,
+        "%g s, then %g s: %s", first, again.seconds.value, again.how);
+  CHECK(*provider_schedule_compiler(&provider), "who compiled");
+  w.kv_heads = 4;
+  CHECK(ask(&w).evidence == BENCH_EVIDENCE_ROOFLINE, "another was kept");
+  if (known) CHECK_NEED(!setenv("PFLASH_COMPILER", known, 1));
+  if (!known) CHECK_NEED(!unsetenv("PFLASH_COMPILER"));
+  free(known);
+  CHECK_NEED(!setenv("PFLASH_CACHE", "", 1));
+  folder_remove(in_directory("cache/predictions"));
+  folder_remove(cache);
+}
+
 /* What there is no kernel for has a roofline, which says why. */
 static void test_no_kernel(void) {
   if (missing) return;
@@ -90,9 +116,10 @@ static void test_no_kernel(void) {
 
 int main(void) {
   directory_make();
+  CHECK_NEED(!setenv("PFLASH_CACHE", "", 1));
   CHECK_NEED(!catalog_open(DATA, NULL, &catalog, NULL));
   CHECK_NEED(!provider_schedule(&catalog, directory, &provider, NULL));
-  int failed = CHECK_RUN(test_forward, test_decode, test_no_kernel);
+  int failed = CHECK_RUN(test_forward, test_decode, test_no_kernel, test_kept);
   provider_close(&provider);
   catalog_close(&catalog);
   directory_remove();

@@ -224,7 +224,7 @@ bool bench_op_find(const char *name, bench_op *out_op) {
 const char *bench_workload_title(const bench_workload *workload,
                                  char buffer[BENCH_TITLE_SIZE]) {
   const bench_workload *w = workload;
-  char window[24] = "", batch[24] = "";
+  char window[24] = "", batch[24] = "", page[24] = "";
   const char *mask = w->op == BENCH_OP_DECODE || *w->model ? ""
                      : w->causal                           ? " causal"
                                                            : " full";
@@ -232,8 +232,9 @@ const char *bench_workload_title(const bench_workload *workload,
     snprintf(window, sizeof window, " w%lld", (long long)w->window);
   if (w->batch > 1)
     snprintf(batch, sizeof batch, " x%lld", (long long)w->batch);
-  snprintf(buffer, BENCH_TITLE_SIZE, "%s%s%s %lld%s", bench_op_name(w->op),
-           mask, window, (long long)w->kv_length, batch);
+  if (w->page) snprintf(page, sizeof page, " page %lld", (long long)w->page);
+  snprintf(buffer, BENCH_TITLE_SIZE, "%s%s%s %lld%s%s", bench_op_name(w->op),
+           mask, window, (long long)w->kv_length, batch, page);
   return buffer;
 }
 
@@ -257,7 +258,8 @@ bool bench_workload_equal(const bench_workload *a, const bench_workload *b) {
          a->kv_length == b->kv_length && a->head_dim == b->head_dim &&
          a->causal == b->causal && a->window == b->window &&
          a->softcap == b->softcap && a->sinks == b->sinks &&
-         a->dtype == b->dtype && a->cache_dtype == b->cache_dtype;
+         a->dtype == b->dtype && a->cache_dtype == b->cache_dtype &&
+         a->page == b->page;
 }
 
 static pfl_scoring scoring_of(const bench_workload *w) {
@@ -285,6 +287,8 @@ pfl_attention bench_workload_attention(const bench_workload *workload) {
 }
 
 pfl_decode bench_workload_decode(const bench_workload *workload) {
+  int64_t pages =
+      workload->page ? base_ceil_div(workload->kv_length, workload->page) : 0;
   return (pfl_decode){
       .struct_size = sizeof(pfl_decode),
       .batch = workload->batch,
@@ -292,7 +296,10 @@ pfl_decode bench_workload_decode(const bench_workload *workload) {
       .kv_heads = workload->kv_heads,
       .q_length = workload->q_length,
       .head_dim = workload->head_dim,
-      .cache_length = workload->kv_length,
+      .cache_length = workload->page ? 0 : workload->kv_length,
+      .page_count = workload->batch * pages,
+      .page_length = workload->page,
+      .pages_per_sequence = pages,
       .dtype = workload->dtype,
       .cache_dtype = workload->cache_dtype,
       .scoring = scoring_of(workload),

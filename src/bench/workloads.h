@@ -48,6 +48,8 @@ typedef struct bench_workload {
   pfl_dtype dtype;       /* of q and o, and of all else but the cache */
   pfl_dtype cache_dtype; /* of k and v; dtype unless decode's is int8 */
   unsigned suites;       /* bit s: it is in suite s of BENCH_SUITE_LIST */
+  int64_t page;          /* tokens a page of the cache has; 0: contiguous. Only
+                            of what is predicted or simulated */
 } bench_workload;
 
 /* How long a row of a suite is measured: until `min_runs` and `min_seconds`

@@ -74,7 +74,7 @@ static void add_plugin(sha256_state *state, const char *plugin) {
 
 /* ---- Names --------------------------------------------------------------- */
 
-static bool add_directory(base_text *path) {
+bool pjrt_cache_directory(base_text *path) {
   const char *named = getenv("PFLASH_CACHE");
   const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
   if (named) {
@@ -106,7 +106,7 @@ static void add_variable(sha256_state *state, const char *name) {
 pfl_status pjrt_cache_name(const pjrt_compile_request *request,
                            const char *plugin, base_text *out_path,
                            pfl_error *error) {
-  if (!add_directory(out_path)) return base_text_check(out_path, error);
+  if (!pjrt_cache_directory(out_path)) return base_text_check(out_path, error);
   sha256_state state;
   uint8_t digest[SHA256_SIZE];
   char hex[SHA256_HEX_SIZE];
@@ -133,18 +133,38 @@ static bool is_trusted(const base_file *file) {
          !(info.st_mode & S_IWOTH);
 }
 
+/* The allocator's; NULL if it is not there, or not to be read. */
+static char *read_trusted(const char *path, int64_t most,
+                          const pfl_allocator *allocator, int64_t *out_size) {
+  base_file file;
+  if (base_file_open(path, &file, NULL)) return NULL;
+  char *bytes = file.size <= most && is_trusted(&file)
+                    ? base_allocate(allocator, (size_t)file.size + 1)
+                    : NULL;
+  *out_size = file.size;
+  if (bytes && base_file_read(&file, bytes, file.size, 0, NULL)) {
+    base_release(allocator, bytes);
+    bytes = NULL;
+  }
+  base_file_close(&file);
+  return bytes;
+}
+
+bool pjrt_cache_read(const char *path, int64_t most, base_text *out_bytes) {
+  int64_t size;
+  char *bytes = read_trusted(path, most, &out_bytes->allocator, &size);
+  if (bytes) base_text_add(out_bytes, bytes, (size_t)size);
+  bool found = bytes && !out_bytes->failed;
+  base_release(&out_bytes->allocator, bytes);
+  return found;
+}
+
 bool pjrt_cache_load(const char *path, const pfl_allocator *allocator,
                      pjrt_artifact *out_artifact) {
-  base_file file;
-  bool found = false;
-  if (base_file_open(path, &file, NULL)) return false;
-  char *bytes = file.size <= ENTRY_MOST && is_trusted(&file)
-                    ? base_allocate(allocator, (size_t)file.size)
-                    : NULL;
-  if (bytes && !base_file_read(&file, bytes, file.size, 0, NULL))
-    found = !pjrt_artifact_unpack(bytes, (size_t)file.size, allocator,
-                                  out_artifact, NULL);
-  base_file_close(&file);
+  int64_t size;
+  char *bytes = read_trusted(path, ENTRY_MOST, allocator, &size);
+  bool found = bytes && !pjrt_artifact_unpack(bytes, (size_t)size, allocator,
+                                              out_artifact, NULL);
   base_release(allocator, bytes);
   return found;
 }
@@ -175,7 +195,7 @@ pfl_status pjrt_cache_examine(base_text *out_directory,
                               pjrt_cache_contents *out_contents,
                               pfl_error *error) {
   *out_contents = (pjrt_cache_contents){0};
-  if (!add_directory(out_directory))
+  if (!pjrt_cache_directory(out_directory))
     return base_text_check(out_directory, error);
   PFL_TRY(base_text_check(out_directory, error));
   DIR *directory = opendir(base_text_get(out_directory));

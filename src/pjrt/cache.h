@@ -19,6 +19,13 @@ PFL_NODISCARD pfl_status pjrt_cache_name(const pjrt_compile_request *request,
                                          const char *plugin,
                                          base_text *out_path, pfl_error *error);
 
+/* Adds the cache's directory to the text, if there is one; false otherwise. */
+bool pjrt_cache_directory(base_text *path);
+
+/* Adds what a file of the cache holds; false if it is not there, has more than
+ * `most` bytes, or is not to be trusted. */
+bool pjrt_cache_read(const char *path, int64_t most, base_text *out_bytes);
+
 /* Whether it is there, whole and to be trusted; without memory it is not. Only
  * then *out_artifact is set, the caller's. */
 bool pjrt_cache_load(const char *path, const pfl_allocator *allocator,

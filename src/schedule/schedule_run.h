@@ -27,6 +27,7 @@ typedef struct schedule_input {
   int64_t operand; /* its index */
   const uint32_t *words;
   int64_t count;
+  const char *program; /* the start of its name; NULL: of any but a top one */
 } schedule_input;
 
 /* A name by which a program is called too. */

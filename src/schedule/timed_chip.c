@@ -118,8 +118,13 @@ static const schedule_input *find_input(const chip *c,
                                         int64_t operand) {
   const schedule_request *request = c->slice->request;
   if (program->top) return NULL;
-  for (int64_t i = 0; i < request->input_count; i++)
-    if (request->inputs[i].operand == operand) return &request->inputs[i];
+  for (int64_t i = 0; i < request->input_count; i++) {
+    const schedule_input *input = &request->inputs[i];
+    const char *name = input->program ? input->program : "";
+    if (input->operand == operand &&
+        !strncmp(program->name, name, strlen(name)))
+      return input;
+  }
   return NULL;
 }
 
@@ -169,6 +174,10 @@ static chip_value place_operand(chip *c, const schedule_program *program,
   }
   chip_value address = operand->index < count ? arguments[operand->index]
                                               : choose_address(program, index);
+  /* A constant's address is the runtime's, but its contents may be told: they
+   * are put where nothing else is. */
+  if (!timed_known(address) && input)
+    address = (1 << 26) + choose_address(program, index);
   if (timed_known(address)) add_region(c, operand, input, address);
   return address;
 }
