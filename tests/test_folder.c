@@ -1,6 +1,10 @@
 /* A directory appears whole, takes the place of what it may, and of nothing
  * else, and leaves no trace when its filling failed. */
 #include "base/folder.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "directory.h"
 
 static const char marker[] = "marker";
@@ -122,10 +126,39 @@ static void test_overtaken(void) {
   CHECK(!unlink(path), "the file is gone");
 }
 
+/* What a killed process left behind goes with the next beginning, what a living
+ * one works on stays. */
+static void test_left_behind(void) {
+  pfl_error error = {PFL_STATUS_OK, ""};
+  char path[300], other[300], file[400];
+  snprintf(path, sizeof path, "%s/folder", directory);
+  snprintf(other, sizeof other, "%s/other", directory);
+  base_folder living;
+  CHECK_NEED(!base_folder_begin(other, marker, &living, &error));
+  pid_t child = fork();
+  CHECK_NEED(child >= 0);
+  if (!child) {
+    base_folder folder;
+    if (base_folder_begin(path, marker, &folder, &error)) _exit(1);
+    snprintf(file, sizeof file, "%s/left", base_text_get(&folder.temporary));
+    put_file(file, "x", 1);
+    raise(SIGKILL);
+  }
+  int how;
+  CHECK_NEED(waitpid(child, &how, 0) == child);
+  CHECK(WIFSIGNALED(how) && files_in_directory() == 2, "nothing is left");
+  CHECK(!make(path, new_names, PFL_STATUS_OK, &error), "%s", error.message);
+  CHECK(files_in_directory() == 2, "%d are there", files_in_directory());
+  CHECK(!access(base_text_get(&living.temporary), F_OK), "the living one");
+  CHECK(!base_folder_end(&living, PFL_STATUS_OK, &error), "%s", error.message);
+  CHECK(!rmdir(other), "the living one's");
+  remove_files(path, new_names);
+}
+
 int main(void) {
   directory_make();
   int failed = CHECK_RUN(test_appears, test_link, test_refused,
-                         test_failed_filling, test_overtaken);
+                         test_failed_filling, test_overtaken, test_left_behind);
   directory_remove();
   return failed;
 }

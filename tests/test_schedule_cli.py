@@ -5,8 +5,13 @@
 """
 import html.parser
 import json
+import os
 import pathlib
 import re
+import signal
+import subprocess
+import sys
+import time
 import unittest
 
 import cli_case
@@ -199,6 +204,65 @@ class Compiled(test_tune.ListingCase):
             self.assertAlmostEqual(program["flop_fraction"],
                                    flops / program["cycles"] / 131072)
             self.assertIn(how, program["work_counted"])
+
+    SLOW = ["--shape", "1,2,2,384,384,64"]
+
+    def begin(self, command, *arguments):
+        """A pflash whose compiler takes its time, once that has begun."""
+        self.compiler(f"touch '{self.tools}/begun'; sleep 20")
+        environment = {**os.environ, **self.environment, "PFLASH_CACHE": "",
+                       "TMPDIR": str(self.folder)}
+        process = subprocess.Popen(
+            [cli_case.program, command, *arguments], cwd=self.folder,
+            env=environment, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.await_that((self.tools / "begun").exists)
+        return process
+
+    def await_that(self, condition):
+        for _ in range(500):
+            if condition():
+                return
+            time.sleep(0.02)
+        self.fail("in vain")
+
+    def left(self):
+        return [path.name for path in self.folder.iterdir() if path.is_dir()
+                and path.name.startswith(".pflash")]
+
+    def test_stopped(self):
+        """By a signal that can be caught, it leaves nothing behind."""
+        for command in (["schedule"], ["compile", "--emit", "listing", "--out",
+                                       "out"]):
+            for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+                process = self.begin(*command, "--op", "forward", *self.SLOW)
+                self.assertEqual(len(self.left()), 1)
+                process.send_signal(number)
+                self.assertEqual(process.wait(20), -number)
+                self.assertEqual(self.left(), [])
+                (self.tools / "begun").unlink()
+
+    def test_stopped_tune(self):
+        """What it started goes with it, however it ends."""
+        process = self.begin("tune", "--op", "forward", *self.SLOW)
+        process.kill()
+        process.wait(20)
+        self.await_that(lambda: not self.left())
+
+    def test_killed(self):
+        """By one that cannot, the next one removes what is left."""
+        process = self.begin("schedule", "--op", "forward", *self.SLOW)
+        process.kill()
+        process.wait(20)
+        self.assertEqual(len(self.left()), 1)
+        self.compiler(f"exec '{sys.executable}' '{self.tools}/compiler.py' "
+                      '"$@"')
+        done = self.schedule("--op", "forward", *self.SLOW,
+                             TMPDIR=str(self.folder))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.left(), [])
 
 
 if __name__ == "__main__":

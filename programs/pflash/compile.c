@@ -5,6 +5,7 @@
 #include "base/folder.h"
 #include "compile_job.h"
 #include "output.h"
+#include "stop.h"
 
 /* What the command says, kept beside the compiler's dumps; a directory that has
  * it is one of ours. */
@@ -59,13 +60,17 @@ static pfl_status fill_listing(compile_job *job, const char *directory,
 
 static pfl_status make_listing(compile_job *job, pfl_error *error) {
   base_folder folder;
-  PFL_TRY(name_option(
+  job->stop = stop_begin();
+  pfl_status status = name_option(
       "--out",
       base_folder_begin(job->options->out, listing_facts, &folder, error),
-      error));
-  return base_folder_end(
-      &folder, fill_listing(job, base_text_get(&folder.temporary), error),
       error);
+  if (!status)
+    status = base_folder_end(
+        &folder, fill_listing(job, base_text_get(&folder.temporary), error),
+        error);
+  stop_end();
+  return status;
 }
 
 static pfl_status tell(const compile_job *job, pfl_error *error) {

@@ -44,6 +44,7 @@ static pfl_status compile(compile_job *job, const base_text *options,
                                         .options_size = options->length,
                                         .listing = listing,
                                         .seconds = job->options->timeout,
+                                        .stop = job->stop,
                                         .log = &job->log,
                                         .out_from_cache = &job->from_cache};
   double start = now_ms();

@@ -69,7 +69,7 @@ static pfl_status check_files(const cli_options *options, pfl_error *error) {
 static void end_with_parent(void) {
   const char *parent = getenv("PFLASH_TUNE");
   if (parent && strtol(parent, NULL, 10) == (long)getppid())
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
 
 int schedule_command(const cli_options *options) {

@@ -10,6 +10,7 @@
 #include "base/folder.h"
 #include "output.h"
 #include "schedule_job.h"
+#include "stop.h"
 #include "words.h"
 
 static const pfl_allocator heap;
@@ -178,6 +179,7 @@ static pfl_status compile(schedule_job *job, pfl_error *error) {
   base_text_format(&path, "%s/pflash-schedule-%ld",
                    folder && *folder ? folder : "/tmp", (long)getpid());
   pfl_status status = base_text_check(&path, error);
+  job->compile.stop = stop_begin();
   if (!status)
     status =
         base_folder_begin(base_text_get(&path), "pflash.json", &dumps, error);
@@ -185,6 +187,7 @@ static pfl_status compile(schedule_job *job, pfl_error *error) {
     status = compile_into(job, base_text_get(&dumps.temporary), error);
     (void)!base_folder_end(&dumps, PFL_STATUS_CANCELLED, NULL);
   }
+  stop_end();
   base_text_release(&path);
   return status;
 }

@@ -141,21 +141,22 @@ static pfl_status resolve_target(const char *path, char **out_target,
   return *out_target ? PFL_STATUS_OK : base_raise_errno("write", path, error);
 }
 
-pfl_status base_temporary_name(const char *target, base_text *out_path,
-                               pfl_error *error) {
+pfl_status base_temporary_name(const char *target, const char *prefix,
+                               base_text *out_path, pfl_error *error) {
   uint64_t random;
   if (getrandom(&random, sizeof random, 0) != sizeof random)
     return base_raise_errno("make a random name to write", target, error);
   const char *slash = strrchr(target, '/');
   size_t directory = slash ? (size_t)(slash - target) + 1 : 0;
   base_text_add(out_path, target, directory);
-  base_text_format(out_path, ".pflash-%016llx", (unsigned long long)random);
+  base_text_format(out_path, "%s%016llx", prefix, (unsigned long long)random);
   return base_text_check(out_path, error);
 }
 
 static pfl_status open_temporary(base_output *output, pfl_error *error) {
   PFL_TRY(resolve_target(output->path, &output->target, error));
-  PFL_TRY(base_temporary_name(output->target, &output->temporary, error));
+  PFL_TRY(base_temporary_name(output->target, ".pflash-", &output->temporary,
+                              error));
   output->descriptor = open(base_text_get(&output->temporary),
                             O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (output->descriptor >= 0) return PFL_STATUS_OK;

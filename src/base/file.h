@@ -72,6 +72,7 @@ pfl_status base_raise_errno(const char *action, const char *path,
 
 /* Adds a path in the target's directory that nobody can foresee. */
 PFL_NODISCARD pfl_status base_temporary_name(const char *target,
+                                             const char *prefix,
                                              base_text *out_path,
                                              pfl_error *error);
 

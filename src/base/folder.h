@@ -8,7 +8,10 @@
  *
  * What is at the path already must be an empty directory, or one that holds a
  * file called `marker`, as what was made here before does: that is replaced,
- * with whatever else is in it. */
+ * with whatever else is in it.
+ *
+ * A temporary one is locked for as long as its process lives. Those of
+ * processes that were killed lie there unlocked: the next one removes them. */
 #ifndef PFL_BASE_FOLDER_H
 #define PFL_BASE_FOLDER_H
 
@@ -19,6 +22,7 @@ typedef struct base_folder {
   const char *marker;  /* the caller's */
   base_text target;    /* path, with its links resolved */
   base_text temporary; /* where its files are to be put */
+  int lock;            /* the temporary one, open and locked */
 } base_folder;
 
 /* INVALID_ARGUMENT: what is there is not to be replaced. NOT_FOUND (no such

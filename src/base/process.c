@@ -197,12 +197,14 @@ static pfl_status talk(const base_run *run, running *child, base_text *output,
     double left = child->end - now();
     if (left <= 0) return raise_late(run, error);
     bool sending = child->sent < run->input_size;
-    struct pollfd ends[2] = {
+    struct pollfd ends[3] = {
         {*end, (short)(POLLIN | (sending ? POLLOUT : 0)), 0},
-        {child->log, POLLIN, 0}};
-    if (poll(ends, 2, left < 3600 ? (int)(left * 1e3) + 1 : 3600000) < 0 &&
+        {child->log, POLLIN, 0},
+        {run->stop ? *run->stop : -1, POLLIN, 0}};
+    if (poll(ends, 3, left < 3600 ? (int)(left * 1e3) + 1 : 3600000) < 0 &&
         errno != EINTR)
       PFL_RAISE(error, INTERNAL, "cannot wait for a process");
+    if (ends[2].revents) PFL_RAISE(error, CANCELLED, "stopped before its end");
     if (sending && ends[0].revents & POLLOUT) send_some(run, child);
     if (ends[0].revents & (POLLIN | POLLHUP | POLLERR))
       receive_some(end, output);

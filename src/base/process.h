@@ -46,10 +46,12 @@ typedef struct base_run {
   size_t input_size;
   double seconds;     /* after which it and what it started are killed */
   size_t output_most; /* bytes of stdout that are taken */
+  const int *stop;    /* a descriptor: readable, it is killed; NULL: none */
 } base_run;
 
 /* Adds what it wrote to stdout and the last of its stderr to the texts.
- * OK however it ended; DEADLINE_EXCEEDED; NOT_FOUND, it cannot be started;
+ * OK however it ended; DEADLINE_EXCEEDED; CANCELLED, `stop` was readable;
+ * NOT_FOUND, it cannot be started;
  * RESOURCE_EXHAUSTED, no descriptors or memory, or too much output. */
 PFL_NODISCARD pfl_status base_process_run(const base_run *run,
                                           base_text *out_output,

@@ -96,7 +96,8 @@ static pfl_status run_compiler(const pjrt_compile_request *request,
       .input = request->module,
       .input_size = request->module_size,
       .seconds = request->seconds > 0 ? request->seconds : SECONDS_DEFAULT,
-      .output_most = OUTPUT_MOST};
+      .output_most = OUTPUT_MOST,
+      .stop = request->stop};
   base_process_end end = {.exit_code = -1};
   pfl_status status = base_process_run(&run, reply, log, &end, error);
   if (status == PFL_STATUS_DEADLINE_EXCEEDED)

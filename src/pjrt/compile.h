@@ -21,12 +21,13 @@ typedef struct pjrt_compile_request {
   size_t module_size;
   const void *options; /* a serialized CompileOptionsProto */
   size_t options_size;
-  const char *plugin;   /* a path; NULL: what pjrt_plugin_find finds */
-  const char *listing;  /* a directory, made if missing, that the compiler's
-                           listings go to; NULL: none. Compiles always. */
-  double seconds;       /* the time limit; 0: 300 */
-  bool uncached;        /* neither look into the cache nor write to it */
-  base_text *log;       /* what the compiler printed, or NULL */
+  const char *plugin;  /* a path; NULL: what pjrt_plugin_find finds */
+  const char *listing; /* a directory, made if missing, that the compiler's
+                          listings go to; NULL: none. Compiles always. */
+  double seconds;      /* the time limit; 0: 300 */
+  const int *stop; /* a descriptor: CANCELLED once it is readable, or NULL */
+  bool uncached;   /* neither look into the cache nor write to it */
+  base_text *log;  /* what the compiler printed, or NULL */
   bool *out_from_cache; /* whether the cache had it, or NULL */
 } pjrt_compile_request;
 
