@@ -99,7 +99,7 @@ static void name_command(kernels_op op, const drawn *d, char *out,
     snprintf(window, sizeof window, " --window %lld,%lld",
              (long long)s->window_left, (long long)s->window_right);
   snprintf(out, size,
-           "pflash compile --target v5e:1x1 --emit executable --out /dev/null "
+           "pflash compile --target v5e:1x1 --emit executable --out again.bin "
            "--op %s --shape %lld,%lld,%lld,%lld,%lld,%lld,%lld --dtype %s"
            "%s%s%s%s%s%s",
            words[op], (long long)a->batch, (long long)a->q_heads,

@@ -12,7 +12,8 @@ typedef struct flash_case {
   call_case call;
   kernels_tile tiles[5];
   int tile_count;
-  int64_t part; /* one more tile, of backward; 0: none */
+  int64_t part;    /* one more tile, of backward; 0: none */
+  int64_t segment; /* and of forward */
 } flash_case;
 
 static int list_tensors(const call_case *c, device_tensor *out) {
@@ -37,14 +38,20 @@ static int list_tensors(const call_case *c, device_tensor *out) {
   return COUNT(all);
 }
 
+/* The tile that only `op` has, last. */
+static int count_tiles(flash_case *s, kernels_op op) {
+  kernels_tile own = {"segment", s->segment};
+  if (op == KERNELS_BACKWARD) own = (kernels_tile){"part", s->part};
+  s->tiles[s->tile_count] = own;
+  return s->tile_count + (own.value != 0);
+}
+
 static bool run(flash_case *s, kernels_op op) {
   const call_case *c = &s->call;
   kernels_program program;
   device_tensor tensors[16];
   pfl_error error = {PFL_STATUS_OK, ""};
   sim_report report;
-  if (op == KERNELS_BACKWARD && s->part)
-    s->tiles[s->tile_count++] = (kernels_tile){"part", s->part};
   pfl_status status =
       kernels_write(&(kernels_request){.op = op,
                                        .problem = &c->exact.problem,
@@ -54,7 +61,7 @@ static bool run(flash_case *s, kernels_op op) {
                                        .sinks = c->sinks,
                                        .d_lse = c->d_lse,
                                        .tiles = s->tiles,
-                                       .tile_count = s->tile_count},
+                                       .tile_count = count_tiles(s, op)},
                     &heap, &program, &error);
   CHECK(!status, "%s; %s", error.message, call_text);
   if (status) return false;
@@ -86,7 +93,8 @@ static const int64_t dims[] = {64, 96, 128, 192, 256, 1, 33, 80, 130};
 static const int64_t lengths[] = {1,   2,   61,  127, 128, 129, 255,
                                   256, 257, 384, 389, 512, 521, 640};
 
-static pfl_attention draw(const call_options *options) {
+static pfl_attention draw(const call_options *options, bool streamed) {
+  static const int64_t many[] = {389, 512, 520, 640, 777};
   static const int64_t groups[] = {1, 1, 2, 3, 4};
   pfl_attention a;
   do {
@@ -96,12 +104,14 @@ static pfl_attention draw(const call_options *options) {
                         .q_heads = kv_heads * group,
                         .kv_heads = kv_heads,
                         .q_length = PICK(lengths),
-                        .kv_length = PICK(lengths),
+                        .kv_length = streamed ? PICK(many) : PICK(lengths),
                         .head_dim = PICK(dims),
                         .v_head_dim = PICK(dims),
                         .dtype = options->dtype};
     if (check_between(0, 1)) a.v_head_dim = a.head_dim;
-    if (check_between(0, 1)) a.kv_length = a.q_length;
+    if (check_between(0, 1) && !streamed) a.kv_length = a.q_length;
+    if (check_between(0, 2) && streamed)
+      a.q_length = a.kv_length - 128 * check_between(0, 3);
   } while (call_cost(&a) > 1.5e7);
   a.scoring = call_draw_scoring(options->mask);
   return a;
@@ -124,7 +134,7 @@ static void test_any(void) {
     options.d_lse = i % 2 == 1;
     if (options.dtype == PFL_DTYPE_F16) options.dtype = PFL_DTYPE_BF16;
     flash_case s = {.tile_count = 0};
-    s.call = call_make(draw(&options), &options);
+    s.call = call_make(draw(&options, false), &options);
     s.call.end = 4;
     draw_tiles(&s);
     check(&s);
@@ -132,4 +142,26 @@ static void test_any(void) {
   }
 }
 
-int main(void) { return CHECK_RUN(test_any); }
+/* ---- Keys that VMEM has no room for ---------------------------------------
+ */
+
+/* Segments of one to five chunks, though all would fit. */
+static void test_streamed(void) {
+  for (int i = 0; i < check_cases(24); i++) {
+    call_options options = call_random_options(i);
+    if (options.dtype == PFL_DTYPE_F16) options.dtype = PFL_DTYPE_BF16;
+    flash_case s = {.segment = 128 * check_between(1, 5), .tile_count = 4};
+    s.call = call_make(draw(&options, true), &options);
+    s.call.end = 4;
+    s.tiles[0] = (kernels_tile){"block_q", 128};
+    s.tiles[1] = (kernels_tile){"block_k", 128};
+    s.tiles[2] = (kernels_tile){"tile", 128};
+    s.tiles[3] = (kernels_tile){"unroll", check_between(1, 2)};
+    case_forward(&s.call.exact);
+    if (run(&s, KERNELS_FORWARD))
+      call_check_forward(&s.call, options.dtype == PFL_DTYPE_BF16);
+    call_free(&s.call);
+  }
+}
+
+int main(void) { return CHECK_RUN(test_any, test_streamed); }

@@ -4,7 +4,8 @@
  *
  *                    windows, brought by the pipeline a step ahead:
  *     q, o, lse      the step's block_q rows
- *     k, v           all keys of the head: brought once a head
+ *     k, v           all keys of the head: brought once a head; or, if there
+ *                    are too many, in segments: forward_stream.c
  *                    scratch, kept from step to step:
  *     m, l, acc      the state of the block's rows
  *
@@ -15,25 +16,79 @@
 #include "kernels/forward_kernel.h"
 #include "kernels/writers.h"
 
-/* K and V of the key-value head that a query head reads. */
-static void map_kv(mo_builder *b, const mo_map_arguments *arguments,
-                   const void *user, mo_value **out_block) {
-  const attention_problem *p = user;
+/* K or V of the key-value head that a query head reads, from its block `block`
+ * on. */
+typedef struct head_map {
+  int64_t group, block;
+  bool swapped;
+} head_map;
+
+static void map_head(mo_builder *b, const mo_map_arguments *arguments,
+                     const void *user, mo_value **out_block) {
+  const head_map *map = user;
   out_block[0] = arguments->grid[0];
-  out_block[1] = mo_div(b, arguments->grid[1], mo_i32(b, (double)p->group));
-  out_block[2] = out_block[3] = mo_i32(b, 0);
+  out_block[1] = mo_div(b, arguments->grid[1], mo_i32(b, (double)map->group));
+  out_block[2 + map->swapped] = mo_i32(b, (double)map->block);
+  out_block[3 - map->swapped] = mo_i32(b, 0);
 }
 
-static void add_operands(forward *f, const kernels_request *request) {
+/* Room for what maps go by, until the kernel is written. */
+typedef struct head_maps {
+  head_map k, v;
+} head_maps;
+
+/* All of K and V as one operand each, and the keys after the last segment. */
+static void add_streamed(forward *f, head_maps *maps) {
   mo_builder *b = f->b;
   const attention_problem *p = f->problem;
   const forward_plan *plan = f->plan;
   mo_element element = kernels_element(p->dtype);
-  mo_map block = MO_MAP(0, 1, 2, -1), head = MO_MAP_BY(map_kv, p);
+  int64_t sizes[4] = {p->B, p->Hkv};
+  const mo_shape all = {4, sizes};
+  sequence_shape(&(sequence){NULL, p->D, maps->k.swapped}, p->Sk, sizes + 2);
+  f->k_hbm = mo_operand(b, MO_HBM, element, all);
+  sequence_shape(&(sequence){NULL, p->Dv, maps->v.swapped}, p->Sk, sizes + 2);
+  f->v_hbm = mo_operand(b, MO_HBM, element, all);
+  if (plan->streamed == p->Sk) return;
+  maps->k.block = maps->v.block = plan->streamed / plan->block_k;
+  f->k_tail = sequence_window(b, element, plan->block_k, p->D,
+                              MO_MAP_BY(map_head, &maps->k));
+  f->v_tail = sequence_window(b, element, plan->block_k, p->Dv,
+                              MO_MAP_BY(map_head, &maps->v));
+}
+
+/* Slots of two segments, and what says that a slot is full. */
+static void add_slots(forward *f) {
+  mo_builder *b = f->b;
+  const attention_problem *p = f->problem;
+  mo_element element = kernels_element(p->dtype);
+  int64_t keys = 2 * f->plan->segment;
+  f->k = sequence_scratch(b, element, keys, p->D, sequence_swaps(p->D));
+  f->v = sequence_scratch(b, element, keys, p->Dv, sequence_swaps(p->Dv));
+  f->k_came = mo_scratch(b, MO_SEMAPHORE_MEM, MO_DMA_SEMAPHORE, MO_SHAPE(2));
+  f->v_came = mo_scratch(b, MO_SEMAPHORE_MEM, MO_DMA_SEMAPHORE, MO_SHAPE(2));
+  f->jobs = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(1));
+}
+
+static void add_operands(forward *f, const kernels_request *request,
+                         head_maps *maps) {
+  mo_builder *b = f->b;
+  const attention_problem *p = f->problem;
+  const forward_plan *plan = f->plan;
+  mo_element element = kernels_element(p->dtype);
+  mo_map block = MO_MAP(0, 1, 2, -1);
+  maps->k = (head_map){.group = p->group, .swapped = sequence_swaps(p->D)};
+  maps->v = (head_map){.group = p->group, .swapped = sequence_swaps(p->Dv)};
   if (request->sinks) f->sinks = mo_prefetch(b, MO_F32, MO_SHAPE(p->Hq));
   f->q = sequence_window(b, element, plan->block_q, p->D, block);
-  f->k = sequence_window(b, element, plan->keys, p->D, head);
-  f->v = sequence_window(b, element, plan->keys, p->Dv, head);
+  if (plan->segment) {
+    add_streamed(f, maps);
+  } else {
+    f->k = sequence_window(b, element, plan->keys, p->D,
+                           MO_MAP_BY(map_head, &maps->k));
+    f->v = sequence_window(b, element, plan->keys, p->Dv,
+                           MO_MAP_BY(map_head, &maps->v));
+  }
   if (request->segment_ids) {
     f->q_ids =
         mo_window(b, MO_I32, MO_SHAPE(1, 1, plan->block_q), MO_MAP(0, -1, 2));
@@ -50,6 +105,7 @@ static void add_scratch(forward *f) {
   mo_builder *b = f->b;
   const attention_problem *p = f->problem;
   int64_t rows = f->plan->block_q;
+  if (f->plan->segment) add_slots(f);
   if (f->q.swapped)
     f->q_rows =
         sequence_scratch(b, kernels_element(p->dtype), rows, p->D, false);
@@ -69,6 +125,7 @@ static void reset_first(const forward *f) {
   step = mo_add(b, step, mo_grid_index(b, 2));
   mo_if(b, mo_eq(b, step, f->zero));
   forward_reset(f, 0, f->plan->block_q);
+  forward_stream_begin(f);
   mo_end(b, MO_NONE);
 }
 
@@ -78,7 +135,8 @@ static void write_kernel(forward *f, const kernels_request *request) {
   const forward_plan *plan = f->plan;
   mo_kernel(b, "flash_forward",
             &(mo_grid){3, {p->B, p->Hq, plan->q_blocks}, {false}});
-  add_operands(f, request);
+  head_maps maps;
+  add_operands(f, request, &maps);
   add_scratch(f);
   f->zero = mo_i32(b, 0);
   f->one = mo_i32(b, 1);
@@ -98,9 +156,16 @@ static void write_kernel(forward *f, const kernels_request *request) {
  */
 
 static void add_tensors(const kernels_request *request,
-                        kernels_kernel *kernel) {
+                        const forward_plan *plan, kernels_kernel *kernel) {
   const attention_problem *p = request->problem;
   sequence_inputs(kernel, request);
+  if (plan->segment && plan->streamed != p->Sk) {
+    /* once more, for the windows */
+    sequence_tensor(kernel, kernels_input_add, "k", p->dtype, p->B, p->Hkv,
+                    p->Sk, p->D);
+    sequence_tensor(kernel, kernels_input_add, "v", p->dtype, p->B, p->Hkv,
+                    p->Sk, p->Dv);
+  }
   if (request->segment_ids) {
     kernels_input_add(kernel, "q_segment_ids", PFL_DTYPE_I32,
                       MO_SHAPE(p->B, 1, p->Sq));
@@ -130,7 +195,7 @@ static void add_kernel(const kernels_request *request, const forward_plan *plan,
   kernel->bytes_accessed =
       p->B * (p->Hq * p->Sq + p->Hkv * p->Sk) * width * size;
   kernel->vmem_limit_bytes = plan->vmem_bytes;
-  add_tensors(request, kernel);
+  add_tensors(request, plan, kernel);
   forward_plan_tell(plan, program);
 }
 

@@ -9,6 +9,13 @@
  * long, and spills. */
 enum { BAND_MOST = 2560 };
 
+/* Queries of a block: K and V are then read in a quarter of the time that the
+ * MXU takes for them, where they are streamed. */
+enum { BLOCK_MOST = 1024 };
+
+/* K and V of a segment. */
+enum { SEGMENT_BYTES = 4 << 20 };
+
 pfl_status flash_plan_check_problem(const attention_problem *p,
                                     pfl_error *error) {
   if (p->dtype != PFL_DTYPE_BF16 && p->dtype != PFL_DTYPE_F32)
@@ -50,11 +57,13 @@ static bool is_narrow(attention_window window) {
          window.left + window.right < BAND_MOST;
 }
 
-static void choose_tiles(const kernels_request *request, forward_plan *plan) {
+/* Blocks of about `most` queries. */
+static void choose_tiles(const kernels_request *request, int64_t most,
+                         forward_plan *plan) {
   const attention_problem *p = request->problem;
   bool causal = p->window.right == 0, narrow = sequence_swaps(p->Dv);
   bool early = narrow || is_narrow(p->window);
-  int64_t blocks = base_ceil_div(p->Sq, 1024);
+  int64_t blocks = base_ceil_div(p->Sq, most);
   int64_t rows = base_round_up(base_ceil_div(p->Sq, blocks), LANES);
   plan->block_q = kernels_tile_of(request, "block_q", rows);
   int64_t keys = base_min(512, base_round_up(p->Sk, LANES));
@@ -76,18 +85,30 @@ static bool is_causal_aligned(const attention_problem *p,
          plan->block_q % plan->block_k == 0;
 }
 
+/* Keys that a block's bands reach over, from `band_before` before it on. */
+static int64_t band_reach(const forward_plan *plan) {
+  return plan->block_q - plan->tile + plan->band_keys;
+}
+
+/* Keys of a segment that has them wherever the block begins in a chunk. */
+static int64_t band_segment(const forward_plan *plan) {
+  return base_round_up(band_reach(plan), plan->block_k) + plan->block_k;
+}
+
 /* How many keys before a tile of rows its window reaches, how many that makes
  * with the tile and what is beyond, and which blocks have them. */
 static bool measure_band(const attention_problem *p, forward_plan *plan) {
   attention_window window = p->window;
-  bool any = false, causal = window.right == 0 && is_causal_aligned(p, plan);
+  bool any = false, causal = window.right == 0 && !plan->segment &&
+                             is_causal_aligned(p, plan);
   plan->band_before = base_round_up(window.left, plan->align);
   plan->band_keys =
       base_round_up(plan->band_before + plan->tile + window.right, LANES);
-  int64_t beyond =
-      plan->block_q - plan->tile + plan->band_keys - plan->band_before;
+  int64_t beyond = band_reach(plan) - plan->band_before;
   /* keys beyond Sk are hidden from rows that exist if nobody sees ahead */
   plan->band_last = window.right ? p->Sk - beyond : p->Sk;
+  plan->band_causal = plan->band_position = false;
+  if (plan->segment) plan->band_last = plan->streamed - beyond;
   for (int64_t i = 0; i < plan->q_blocks; i++) {
     int64_t first = p->offset + i * plan->block_q;
     if (first >= plan->band_before && first <= plan->band_last)
@@ -97,7 +118,8 @@ static bool measure_band(const attention_problem *p, forward_plan *plan) {
     else
       plan->band_position = true;
   }
-  return any && plan->band_keys <= BAND_MOST;
+  return any && plan->band_keys <= BAND_MOST &&
+         (!plan->segment || plan->segment >= band_segment(plan));
 }
 
 static void choose_walk(const attention_problem *p, forward_plan *plan) {
@@ -107,7 +129,7 @@ static void choose_walk(const attention_problem *p, forward_plan *plan) {
   if (window.left == ATTENTION_OPEN && window.right == ATTENTION_OPEN) {
     if (plan->keys == p->Sk) plan->walk = FORWARD_FULL;
   } else if (window.left == ATTENTION_OPEN) {
-    if (window.right == 0 && is_causal_aligned(p, plan))
+    if (window.right == 0 && !plan->segment && is_causal_aligned(p, plan))
       plan->walk = FORWARD_CAUSAL;
   } else if (is_narrow(window) && p->offset % plan->align == 0) {
     if (measure_band(p, plan)) plan->walk = FORWARD_BAND;
@@ -115,18 +137,21 @@ static void choose_walk(const attention_problem *p, forward_plan *plan) {
   int64_t reach = p->offset + plan->q_blocks * plan->block_q;
   if (plan->walk == FORWARD_BAND)
     reach += plan->band_keys - plan->band_before - plan->tile;
+  if (plan->segment) return;
   if (plan->walk == FORWARD_CAUSAL || plan->walk == FORWARD_BAND)
     plan->keys = base_max(plan->keys, base_round_up(reach, plan->block_k));
 }
 
-/* Windows are held twice, state once; what the compiler spills comes on top. */
+/* Windows and segments are held twice, state once; what the compiler spills
+ * comes on top. */
 static int64_t count_vmem(const kernels_request *request,
                           const forward_plan *plan) {
   const attention_problem *p = request->problem;
   int64_t size = (int64_t)pfl_dtype_size(p->dtype);
   int64_t windows = 0, d[] = {p->D, p->Dv};
+  int64_t in_vmem = plan->segment ? plan->segment + plan->block_k : plan->keys;
   for (int i = 0; i < 2; i++)
-    windows += sequence_bytes(plan->block_q + plan->keys, d[i],
+    windows += sequence_bytes(plan->block_q + in_vmem, d[i],
                               sequence_swaps(d[i]), size);
   int64_t state =
       plan->block_q * 2 * LANES * 4 +
@@ -140,31 +165,87 @@ static int64_t count_vmem(const kernels_request *request,
   return 2 * windows + state + spills + ids + (4 << 20);
 }
 
+static pfl_status check_tiles(const forward_plan *plan, pfl_error *error) {
+  PFL_TRY(flash_plan_check_tiles(plan->block_q, plan->block_k, plan->unroll,
+                                 plan->tile, plan->block_q, error));
+  if (plan->rows < LANES || plan->rows % LANES || plan->block_q % plan->rows ||
+      plan->ahead >= FORWARD_AHEAD_MAX)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "rows is %lld, ahead %d: rows must be a multiple of %d that "
+              "divides %lld, ahead at most %d",
+              (long long)plan->rows, plan->ahead + 1, LANES,
+              (long long)plan->block_q, FORWARD_AHEAD_MAX);
+  return PFL_STATUS_OK;
+}
+
+/* With the tiles it has and K and V in segments of so many keys; 0: whole. */
+static bool fits(const kernels_request *request, const kernels_chip *chip,
+                 int64_t segment, forward_plan *plan) {
+  plan->segment = segment;
+  choose_walk(request->problem, plan);
+  plan->vmem_bytes = count_vmem(request, plan);
+  return plan->vmem_bytes <= chip->vmem_bytes;
+}
+
+/* Whole, if that fits, or in segments, as large as need be: of a band's block,
+ * or of what the copy of a few MiB and the MXU's filling take no time beside.
+ */
+static bool choose_segment(const kernels_request *request,
+                           const kernels_chip *chip, forward_plan *plan) {
+  int64_t most = plan->streamed, keys = plan->block_k;
+  int64_t size = (int64_t)pfl_dtype_size(request->problem->dtype);
+  int64_t width = request->problem->D + request->problem->Dv;
+  if (fits(request, chip, 0, plan)) return true;
+  if (plan->walk == FORWARD_BAND) {
+    keys = band_segment(plan);
+    if (keys <= most && fits(request, chip, keys, plan)) return true;
+    keys = plan->block_k;
+  }
+  while (2 * keys * width * size <= SEGMENT_BYTES) keys *= 2;
+  for (keys = base_min(keys, most); keys >= plan->block_k;
+       keys = keys / 2 / plan->block_k * plan->block_k)
+    if (fits(request, chip, keys, plan)) return true;
+  return false;
+}
+
+/* A segment size that is asked for. */
+static pfl_status take_segment(const kernels_request *request,
+                               const kernels_chip *chip, int64_t keys,
+                               forward_plan *plan, bool *out_fits,
+                               pfl_error *error) {
+  if (keys % plan->block_k)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "segment is %lld: must be a multiple of block_k, %lld",
+              (long long)keys, (long long)plan->block_k);
+  *out_fits = fits(request, chip, keys < plan->streamed ? keys : 0, plan);
+  return PFL_STATUS_OK;
+}
+
 pfl_status forward_plan_make(const kernels_request *request,
                              const kernels_chip *chip, forward_plan *out_plan,
                              pfl_error *error) {
   const attention_problem *p = request->problem;
-  PFL_TRY(flash_plan_check_problem(p, error));
+  int64_t asked = kernels_tile_of(request, "segment", 0);
   forward_plan plan = {0};
-  choose_tiles(request, &plan);
-  PFL_TRY(flash_plan_check_tiles(plan.block_q, plan.block_k, plan.unroll,
-                                 plan.tile, plan.block_q, error));
-  if (plan.rows < LANES || plan.rows % LANES || plan.block_q % plan.rows ||
-      plan.ahead >= FORWARD_AHEAD_MAX)
-    PFL_RAISE(error, INVALID_ARGUMENT,
-              "rows is %lld, ahead %d: rows must be a multiple of %d that "
-              "divides %lld, ahead at most %d",
-              (long long)plan.rows, plan.ahead + 1, LANES,
-              (long long)plan.block_q, FORWARD_AHEAD_MAX);
-  plan.q_blocks = base_ceil_div(p->Sq, plan.block_q);
-  choose_walk(p, &plan);
+  bool done = false;
+  PFL_TRY(flash_plan_check_problem(p, error));
+  for (int64_t most = BLOCK_MOST; !done && most >= LANES; most /= 2) {
+    choose_tiles(request, most, &plan);
+    PFL_TRY(check_tiles(&plan, error));
+    plan.q_blocks = base_ceil_div(p->Sq, plan.block_q);
+    plan.streamed = p->Sk / plan.block_k * plan.block_k;
+    if (asked)
+      PFL_TRY(take_segment(request, chip, asked, &plan, &done, error));
+    else
+      done = choose_segment(request, chip, &plan);
+  }
   plan.blind = request->segment_ids || p->offset + p->window.right < 0;
-  plan.vmem_bytes = count_vmem(request, &plan);
-  if (plan.vmem_bytes > chip->vmem_bytes)
+  if (!done)
     PFL_RAISE(error, INVALID_ARGUMENT,
-              "K and V of a head of %lld keys need %lld bytes of VMEM with "
-              "these tiles: %s has %lld",
-              (long long)p->Sk, (long long)plan.vmem_bytes, chip->name,
+              "blocks of %lld queries and %lld keys need %lld bytes of VMEM: "
+              "%s has %lld",
+              (long long)plan.block_q, (long long)plan.block_k,
+              (long long)plan.vmem_bytes, chip->name,
               (long long)chip->vmem_bytes);
   *out_plan = plan;
   return PFL_STATUS_OK;
@@ -182,8 +263,17 @@ void forward_plan_tell(const forward_plan *plan, kernels_program *program) {
   kernels_tile_add(program, "tile", plan->tile);
   kernels_tile_add(program, "rows", plan->rows);
   kernels_tile_add(program, "ahead", plan->ahead + 1);
-  snprintf(program->plan, sizeof program->plan,
-           "%s; %lld queries a step, %lld x %lld keys a body, K and V in VMEM",
-           words[plan->walk], (long long)plan->block_q, (long long)plan->unroll,
-           (long long)plan->block_k);
+  kernels_tile_add(program, "segment",
+                   plan->segment ? plan->segment : plan->keys);
+  int used = snprintf(program->plan, sizeof program->plan,
+                      "%s; %lld queries a step, %lld x %lld keys a body, ",
+                      words[plan->walk], (long long)plan->block_q,
+                      (long long)plan->unroll, (long long)plan->block_k);
+  char *rest = program->plan + used;
+  size_t room = sizeof program->plan - (size_t)used;
+  if (plan->segment)
+    snprintf(rest, room, "K and V in segments of %lld keys",
+             (long long)plan->segment);
+  else
+    snprintf(rest, room, "K and V in VMEM");
 }

@@ -31,7 +31,10 @@ typedef struct forward_plan {
   int ahead;       /* tiles whose scores are made early: see forward_queue */
   int64_t tile;    /* rows that meet the diagonal, and are finished, at once */
   int64_t q_blocks;
-  int64_t keys; /* Sk up to whole chunks, as K and V lie in VMEM */
+  int64_t keys; /* Sk up to whole chunks; so K and V lie in VMEM, if they fit */
+  /* Keys that a segment has, of which two are in VMEM; 0: all are, at once. */
+  int64_t segment;
+  int64_t streamed; /* keys that segments bring: the whole chunks of Sk */
   forward_walk_kind walk;
   int align; /* what a band's or triangle's first key is a multiple of */
   int64_t band_before, band_keys; /* BAND: keys before a tile, and in all */

@@ -10,8 +10,13 @@ typedef struct forward {
   const attention_problem *problem;
   const forward_plan *plan;
   mo_value *zero, *one;
-  sequence q, k, v, o;      /* windows: the block's rows, or all keys */
-  mo_value *lse;            /* window [1, 1, 1, block_q], or NULL */
+  sequence q, k, v, o;     /* windows: the block's rows, or all keys */
+  mo_value *shift;         /* where key 0 would lie in k and v; NULL: at 0 */
+  mo_value *k_hbm, *v_hbm; /* streamed: K and V of all heads */
+  sequence k_tail, v_tail; /* streamed: windows, the keys after whole chunks */
+  mo_value *k_came, *v_came; /* semaphores of the two slots */
+  mo_value *jobs; /* SMEM: how many segments there were before this step */
+  mo_value *lse;  /* window [1, 1, 1, block_q], or NULL */
   mo_value *q_ids, *kv_ids; /* windows [1, 1, n], or NULL */
   mo_value *sinks;          /* [Hq] in SMEM, or NULL */
   sequence q_rows; /* q as it goes through the MXU, [block_q, D], if swapped */
@@ -63,7 +68,40 @@ void forward_finish(const forward *f, int64_t row, int64_t rows);
 /* ---- forward_walk.c: which keys a block of queries meets ------------------
  */
 
+/* Chunks: [some, every) and [every_end, some_end) are seen by some row of a
+ * block, [every, every_end) by all rows, in full. */
+typedef struct forward_span {
+  mo_value *some, *every, *every_end, *some_end;
+} forward_span;
+
+/* Of the block whose first query stands at `position`. */
+forward_span forward_span_of(const forward *f, mo_value *position);
+
+/* What the block's step does with its span's chunks from `low` up to `high`;
+ * NULL: no end. */
+void forward_walk_span(const forward *f, forward_span span, mo_value *low,
+                       mo_value *high);
+
+/* One chunk, masked by position. */
+void forward_walk_chunk(const forward *f, mo_value *chunk);
+
 void forward_walk(const forward *f);
+
+/* ---- forward_stream.c: K and V that come while they are used --------------
+ */
+
+/* Starts the first copy, before the first step. */
+void forward_stream_begin(const forward *f);
+
+/* Walks the segments of the block's span. */
+void forward_stream_walk(const forward *f);
+
+/* For a block whose keys are one segment: gives what finds it in VMEM, when it
+ * is there. */
+forward forward_stream_one(const forward *f);
+
+/* The keys after the last whole chunk, if the block sees them. */
+void forward_stream_tail(const forward *f, forward_span span);
 
 /* ---- forward_segments.c ---------------------------------------------------
  */

@@ -55,10 +55,12 @@ void forward_begin(const forward *f) {
 /* ---- Scores ---------------------------------------------------------------
  */
 
-/* How many of the keys from `key` on there are; NULL: all that a tile takes. */
+/* How many of the keys from `key` on there are; NULL: all that a tile takes, as
+ * where K is streamed. */
 static mo_value *existing(const forward *f, const forward_tile *tile) {
   mo_builder *b = f->b;
   if (tile->mask == MASK_NONE || f->problem->Sk == f->plan->keys) return NULL;
+  if (f->plan->segment && f->k.ref != f->k_tail.ref) return NULL;
   return mo_sub(b, mo_i32(b, (double)f->problem->Sk), tile->key);
 }
 
@@ -81,13 +83,23 @@ static mo_value *mask(const forward *f, mo_value *s, const forward_tile *tile) {
   return masks_by_segment(b, hidden, s, row_ids, ids);
 }
 
+/* Where the tile's first key lies in K and V. */
+static mo_value *place(const forward *f, const forward_tile *tile) {
+  mo_builder *b = f->b;
+  if (!f->shift) return tile->key;
+  bool band = tile->mask == MASK_BAND;
+  return mo_multiple(b, mo_add(b, tile->key, f->shift),
+                     band ? f->plan->align : (int)f->plan->block_k);
+}
+
 /* S = c Q K^T, masked. */
 static mo_value *make_scores(const forward *f, const forward_tile *tile) {
   mo_builder *b = f->b;
   const sequence *rows = f->q.swapped ? &f->q_rows : &f->q;
   mo_value *row = mo_i32(b, (double)tile->row);
   mo_value *q = sequence_load(b, rows, row, tile->rows, NULL);
-  mo_value *k = sequence_load(b, &f->k, tile->key, tile->keys, NULL);
+  mo_value *at = place(f, tile);
+  mo_value *k = sequence_load(b, &f->k, at, tile->keys, NULL);
   mo_value *s = mo_full(b, MO_F32, MO_SHAPE(tile->rows, tile->keys), 0);
   s = mo_matmul(b, f->k.swapped ? MO_NN : MO_NT, q, k, s);
   return mask(f, flash_scores(b, f->problem, s, NULL), tile);
@@ -110,8 +122,8 @@ static mo_value *weigh(const forward *f, const forward_tile *tile,
   mo_builder *b = f->b;
   int64_t sizes[2];
   mo_shape out = sequence_shape(&f->acc, tile->rows, sizes);
-  mo_value *v =
-      sequence_load(b, &f->v, tile->key, tile->keys, existing(f, tile));
+  mo_value *at = place(f, tile), *exist = existing(f, tile);
+  mo_value *v = sequence_load(b, &f->v, at, tile->keys, exist);
   mo_value *none = mo_full(b, MO_F32, out, 0);
   return f->v.swapped ? mo_matmul(b, MO_NT, v, p, none)
                       : mo_matmul(b, MO_NN, p, v, none);

@@ -75,10 +75,14 @@ static void walk_seen(const forward *f, mo_value *first, mo_value *end) {
     first = walk_bodies(f, first, end, unroll);
 }
 
+void forward_walk_chunk(const forward *f, mo_value *chunk) {
+  meet_chunks(f, chunk, 1, MASK_POSITION);
+}
+
 static void walk_masked(const forward *f, mo_value *first, mo_value *end) {
   mo_builder *b = f->b;
   mo_value *chunk = mo_for(b, first, end, f->one, MO_NONE)[0];
-  meet_chunks(f, chunk, 1, MASK_POSITION);
+  forward_walk_chunk(f, chunk);
   mo_end(b, MO_NONE);
 }
 
@@ -144,34 +148,72 @@ static mo_value *clamp(const forward *f, mo_value *x) {
   return mo_min(b, mo_max(b, x, f->zero), mo_i32(b, (double)f->problem->Sk));
 }
 
-/* Chunks that some row of the block sees, and those that all rows see in full:
- * [some, every) masked, [every, every_end) not, [every_end, some_end) masked.
- */
-static void walk_position(const forward *f) {
+forward_span forward_span_of(const forward *f, mo_value *position) {
   mo_builder *b = f->b;
   const attention_window window = f->problem->window;
   mo_value *last = mo_i32(b, (double)f->plan->block_q - 1);
   mo_value *keys = mo_i32(b, (double)f->problem->Sk);
   mo_value *some = f->zero, *every = f->zero;
   mo_value *every_end = keys, *some_end = keys;
-  last = mo_add(b, f->position, last);
+  last = mo_add(b, position, last);
   if (window.left != ATTENTION_OPEN) {
     mo_value *left = mo_i32(b, (double)window.left);
-    some = clamp(f, mo_sub(b, f->position, left));
+    some = clamp(f, mo_sub(b, position, left));
     every = clamp(f, mo_sub(b, last, left));
   }
   if (window.right != ATTENTION_OPEN) {
     mo_value *beyond = mo_i32(b, (double)window.right + 1);
-    every_end = clamp(f, mo_add(b, f->position, beyond));
+    every_end = clamp(f, mo_add(b, position, beyond));
     some_end = clamp(f, mo_add(b, last, beyond));
   }
-  some = chunk_of(f, some, false);
-  every = chunk_of(f, every, true);
-  every_end = chunk_of(f, every_end, false);
-  some_end = chunk_of(f, some_end, true);
-  walk_masked(f, some, mo_min(b, every, some_end));
-  walk_seen(f, every, every_end);
-  walk_masked(f, mo_max(b, every, every_end), some_end);
+  forward_span span;
+  span.some = chunk_of(f, some, false);
+  span.every = chunk_of(f, every, true);
+  span.every_end = chunk_of(f, every_end, false);
+  span.some_end = chunk_of(f, some_end, true);
+  return span;
+}
+
+/* x, no further than a bound, if there is one. */
+static mo_value *least(const forward *f, mo_value *x, mo_value *bound) {
+  return bound ? mo_min(f->b, x, bound) : x;
+}
+
+static mo_value *most(const forward *f, mo_value *x, mo_value *bound) {
+  return bound ? mo_max(f->b, x, bound) : x;
+}
+
+/* What is masked on the right of a span: keys that some rows do not see, and
+ * those that nobody does, if they are not streamed. */
+static bool is_masked_right(const forward *f) {
+  const forward_plan *plan = f->plan;
+  return f->problem->window.right != ATTENTION_OPEN ||
+         (!plan->segment && plan->keys != f->problem->Sk);
+}
+
+void forward_walk_span(const forward *f, forward_span span, mo_value *low,
+                       mo_value *high) {
+  mo_builder *b = f->b;
+  if (f->problem->window.left != ATTENTION_OPEN) {
+    mo_value *end = mo_min(b, span.every, span.some_end);
+    mo_value *first = most(f, span.some, low);
+    walk_masked(f, first, least(f, end, high));
+  }
+  mo_value *every = most(f, span.every, low);
+  walk_seen(f, every, least(f, span.every_end, high));
+  if (!is_masked_right(f)) return;
+  mo_value *first = mo_max(b, span.every, span.every_end);
+  first = most(f, first, low);
+  walk_masked(f, first, least(f, span.some_end, high));
+}
+
+static void walk_position(const forward *f) {
+  forward_span span = forward_span_of(f, f->position);
+  mo_value *end = NULL;
+  if (f->plan->segment)
+    end = chunk_of(f, mo_i32(f->b, (double)f->plan->streamed), false);
+  forward_walk_span(f, span, NULL, end);
+  forward_stream_tail(f, span);
   finish_all(f);
 }
 
@@ -203,7 +245,21 @@ static void walk_band_or_ends(const forward *f) {
   mo_end(b, MO_NONE);
 }
 
+static void walk_streamed(const forward *f) {
+  if (f->plan->walk == FORWARD_BAND) {
+    forward in = forward_stream_one(f);
+    walk_band_or_ends(&in);
+    return;
+  }
+  forward_stream_walk(f);
+  finish_all(f);
+}
+
 void forward_walk(const forward *f) {
+  if (f->plan->segment) {
+    walk_streamed(f);
+    return;
+  }
   switch (f->plan->walk) {
     case FORWARD_FULL: walk_full(f); return;
     case FORWARD_CAUSAL: walk_causal(f); return;

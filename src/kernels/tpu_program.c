@@ -60,7 +60,7 @@ pfl_status kernels_target_find(const char *target,
 /* ---- Programs -------------------------------------------------------------
  */
 
-enum { TILE_MOST = 1 << 16 };
+enum { TILE_MOST = 1 << 18 };
 
 static const struct {
   const char *word;
