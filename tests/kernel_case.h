@@ -81,16 +81,31 @@ static inline void kernel_case_collect(const kernel_case *c,
   }
 }
 
+/* The outputs that take an input's place. */
+static inline int kernel_case_aliases(const kernels_kernel *kernel,
+                                      sim_alias *out_aliases) {
+  int count = 0;
+  for (int i = 0; i < kernel->output_count; i++)
+    for (int k = 0; k < kernel->input_count; k++)
+      if (kernel->outputs[i].in_place &&
+          !strcmp(kernel->outputs[i].name, kernel->inputs[k].name))
+        out_aliases[count++] = (sim_alias){i, k};
+  return count;
+}
+
 static inline pfl_status kernel_case_execute(const kernel_case *c,
                                              sim_slice *slice,
                                              sim_report *report,
                                              pfl_error *error) {
   const kernels_kernel *kernel = c->kernel;
+  sim_alias aliases[KERNELS_TENSORS_MAX];
   sim_kernel call = {.module = kernel->module,
                      .operands = c->types,
                      .operand_count = kernel->input_count,
                      .results = c->types + kernel->input_count,
                      .result_count = kernel->output_count,
+                     .aliases = aliases,
+                     .alias_count = kernel_case_aliases(kernel, aliases),
                      .has_communication = kernel->communicates,
                      .vmem_limit_bytes = kernel->vmem_limit_bytes};
   sim_run run = {.chips = c->chips};

@@ -77,6 +77,9 @@ static int64_t count_of(const kernels_tensor *tensor) {
 static void check_cache(const attention_decode_problem *p, int chips,
                         const kernels_tensor *tensor, int64_t width) {
   bool heads = tensor->split.dimension == 1;
+  int64_t last = tensor->shape[tensor->rank - 1];
+  if (tensor->row) width = last;
+  CHECK(last % 128 == 0, "XLA would copy rows of %lld", (long long)last);
   int64_t all = p->B * p->Hkv * width / (heads ? chips : 1);
   int64_t tokens = count_of(tensor) / all * (heads ? 1 : chips);
   int64_t turn = heads ? 128 : tensor->split.unit * chips;

@@ -49,19 +49,34 @@ static spread_case random_case(void) {
   return c;
 }
 
+/* Rows with zeros behind them, where the last dimension is not split. */
+static void pad_rows(spread_case *c) {
+  int last = c->whole.rank - 1;
+  int64_t row = c->whole.shape[last];
+  if (!row || (c->part.split.split && c->part.split.dimension == last)) return;
+  c->part.row = row;
+  c->part.rank = 3;
+  c->part.shape[1] = (c->part.shape[1] + row - 1) / row;
+  c->part.shape[2] = row + check_between(0, 3);
+  c->part_items = product(c->part.shape, 0, 3);
+}
+
 /* Where element `i` of the whole lies, by the words of kernels_split. */
 static void find_place(const spread_case *c, int64_t i, int *out_chip,
                        int64_t *out_item) {
   const kernels_split *split = &c->part.split;
+  int64_t row = c->part.row;
   *out_chip = 0;
-  *out_item = i;
+  *out_item = row ? i / row * c->part.shape[2] + i % row : i;
   if (!split->split) return;
   int64_t inner = product(c->whole.shape, split->dimension + 1, c->whole.rank);
   int64_t extent = c->whole.shape[split->dimension];
   int64_t x = i / inner % extent, block = x / split->unit;
   int64_t local = block / c->chips * split->unit + x % split->unit;
   *out_chip = (int)(block % c->chips);
-  *out_item = i / inner / extent * c->part.shape[1] + local * inner + i % inner;
+  int64_t outer = c->part.shape[1] * (row ? row : 1);
+  *out_item = i / inner / extent * outer + local * inner + i % inner;
+  if (row) *out_item = *out_item / row * c->part.shape[2] + *out_item % row;
 }
 
 static void check_case(spread_case *c) {
@@ -81,8 +96,10 @@ static void check_case(spread_case *c) {
     for (int64_t i = 0; i < c->part_items; i++)
       padding += parts[chip][i] == UINT32_MAX;
   int copies = c->part.split.split ? 1 : c->chips;
-  CHECK(padding == c->part_items * c->chips - c->items * copies,
-        "%lld of padding", (long long)padding);
+  int64_t taken = c->items;
+  if (c->part.row) taken = taken / c->part.row * c->part.shape[2];
+  CHECK(padding == c->part_items * c->chips - taken * copies, "%lld of padding",
+        (long long)padding);
   for (int64_t i = 0; i < c->items; i++) {
     int chip;
     int64_t item;
@@ -98,6 +115,7 @@ static void check_case(spread_case *c) {
 static void test_spread(void) {
   for (int round = check_cases(5000); round--;) {
     spread_case c = random_case();
+    if (round % 2) pad_rows(&c);
     check_case(&c);
   }
 }
@@ -127,7 +145,11 @@ static void test_refusals(void) {
   other = whole, other.shape[0] = INT64_C(1) << 40;
   other.shape[1] = INT64_C(1) << 40;
   CHECK(is_refused(&part, &other), "too large");
-  bad.split.unit = 0;
+  bad.row = 7;
+  CHECK(is_refused(&bad, &whole), "padded rows of another length");
+  bad = part, bad.row = 8, bad.split.dimension = 2;
+  CHECK(is_refused(&bad, &whole), "padded rows that are split");
+  bad = part, bad.split.unit = 0;
   CHECK(is_refused(&bad, &whole), "no unit");
   bad.split = (kernels_split){true, 3, 3};
   CHECK(is_refused(&bad, &whole), "no such dimension");

@@ -4,9 +4,12 @@
 
 /* The whole is [outer, extent, inner] elements, a part [outer, local, inner];
  * block b of `unit` lies on chip b % chips as its number b / chips. A tensor
- * that is not split is one block, with room for more behind it. */
+ * that is not split is one block, with room for more behind it. `row` elements
+ * that lie together in the whole take `width` in the part; where rows are not
+ * padded both are 1. */
 typedef struct spread {
   int64_t outer, extent, inner, local, unit;
+  int64_t row, width;
   bool split;
   size_t item; /* bytes of an element */
 } spread;
@@ -27,15 +30,24 @@ static int64_t product(const int64_t *sizes, int from, int to) {
   return all;
 }
 
+/* Elements of a whole that a part has room for. */
+static int64_t room_of(const kernels_tensor *tensor) {
+  int64_t room = product(tensor->shape, 0, tensor->rank);
+  return tensor->row ? room / tensor->shape[tensor->rank - 1] * tensor->row
+                     : room;
+}
+
 /* Both tensors' elements can be counted, and the split is of a dimension. */
 static spread plan(const kernels_tensor *tensor, const device_tensor *whole) {
   const kernels_split *split = &tensor->split;
-  int64_t room = product(tensor->shape, 0, tensor->rank);
+  int64_t room = room_of(tensor);
   spread s = {.outer = 1,
               .extent = product(whole->shape, 0, whole->rank),
               .inner = 1,
               .local = room,
               .unit = room,
+              .row = tensor->row ? tensor->row : 1,
+              .width = tensor->row ? tensor->shape[tensor->rank - 1] : 1,
               .split = split->split,
               .item = pfl_dtype_size(tensor->dtype)};
   if (!split->split) return s;
@@ -67,6 +79,12 @@ static pfl_status check_counts(const kernels_tensor *tensor,
     PFL_RAISE(error, INVALID_ARGUMENT,
               "tensor %s is split by units of %lld along dimension %d",
               tensor->name, (long long)split->unit, split->dimension);
+  if (tensor->row &&
+      (whole->rank < 1 || whole->shape[whole->rank - 1] != tensor->row ||
+       (split->split && split->dimension == whole->rank - 1)))
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "tensor %s must have rows of %lld elements, together",
+              tensor->name, (long long)tensor->row);
   return PFL_STATUS_OK;
 }
 
@@ -103,7 +121,7 @@ pfl_status device_spread_check(const kernels_tensor *tensor, int chips,
     if (!base_multiply(s.unit, chips, &turn)) turn = 0;
     needed = turn ? most_local(&s, chips) : INT64_MAX;
   }
-  int64_t room = product(tensor->shape, 0, tensor->rank);
+  int64_t room = room_of(tensor);
   bool empty = !product(whole->shape, 0, whole->rank);
   if (empty) return PFL_STATUS_OK;
   if (needed > s.local || (s.split && s.outer * s.local * s.inner != room))
@@ -115,29 +133,44 @@ pfl_status device_spread_check(const kernels_tensor *tensor, int chips,
   return PFL_STATUS_OK;
 }
 
-/* Calls for each run of elements that a chip has: where it lies in the whole
+/* Called for each run of elements that a chip has: where it lies in the whole
  * and in the part. */
-typedef void run_fn(char *whole, char *part, size_t bytes);
+typedef void run_fn(const spread *s, char *whole, char *part, int64_t count);
 
-static void to_part(char *whole, char *part, size_t bytes) {
-  memcpy(part, whole, bytes);
+static void to_part(const spread *s, char *whole, char *part, int64_t count) {
+  size_t row = (size_t)s->row * s->item, width = (size_t)s->width * s->item;
+  if (s->row == s->width) {
+    memcpy(part, whole, (size_t)count * s->item);
+    return;
+  }
+  for (int64_t i = 0; i < count / s->row; i++) {
+    memcpy(part + (size_t)i * width, whole + (size_t)i * row, row);
+    memset(part + (size_t)i * width + row, 0, width - row);
+  }
 }
 
-static void to_whole(char *whole, char *part, size_t bytes) {
-  memcpy(whole, part, bytes);
+static void to_whole(const spread *s, char *whole, char *part, int64_t count) {
+  size_t row = (size_t)s->row * s->item, width = (size_t)s->width * s->item;
+  if (s->row == s->width) {
+    memcpy(whole, part, (size_t)count * s->item);
+    return;
+  }
+  for (int64_t i = 0; i < count / s->row; i++)
+    memcpy(whole + (size_t)i * row, part + (size_t)i * width, row);
 }
 
 static void each_run(const spread *s, int chips, int chip, char *whole,
                      char *part, run_fn *call) {
   int64_t step = s->split ? s->unit * chips : s->extent;
   int64_t first = s->split ? s->unit * chip : 0;
-  size_t row = (size_t)s->inner * s->item;
+  int64_t inner = s->inner / s->row * s->width; /* in the part, if split */
   for (int64_t o = 0; o < s->outer; o++) {
-    char *to = part + (size_t)(o * s->local) * row;
+    char *to = part + (size_t)(o * s->local * inner) * s->item;
     for (int64_t x = first; x < s->extent; x += step) {
       int64_t count = base_min(s->split ? s->unit : s->extent, s->extent - x);
-      call(whole + (size_t)(o * s->extent + x) * row, to, (size_t)count * row);
-      to += (size_t)s->unit * row;
+      call(s, whole + (size_t)((o * s->extent + x) * s->inner) * s->item, to,
+           count * s->inner);
+      to += (size_t)(s->unit * inner) * s->item;
     }
   }
 }

@@ -11,9 +11,7 @@
 
 enum { CLEARED_ROWS = 128 };
 
-/* Bits of the words of 128 rows of K or V, from token 0 on, that belong to
- * tokens low .. high - 1; low NULL: 0. */
-static mo_value *seen_bits(const decode_kernel *k, mo_shape shape,
+mo_value *decode_seen_bits(const decode_kernel *k, mo_shape shape,
                            mo_value *low, mo_value *high) {
   mo_builder *b = k->b;
   const decode_plan *plan = k->plan;
@@ -51,7 +49,7 @@ static void clear_block(const decode_kernel *k, bool values, mo_value *slot,
   mo_shape shape = MO_SHAPE(words, values ? plan->v_width : plan->width);
   mo_value *before = decode_times(k, block, tokens);
   if (low) low = mo_sub(b, low, before);
-  mo_value *bits = seen_bits(k, shape, low, mo_sub(b, high, before));
+  mo_value *bits = decode_seen_bits(k, shape, low, mo_sub(b, high, before));
   mo_value *none = mo_full(b, MO_I32, shape, 0);
   mo_value *ring = mo_ref_bitcast(b, values ? k->v_ring : k->k_ring, MO_I32);
   mo_value *at = mo_multiple(b, decode_times(k, block, words), (int)words);

@@ -89,6 +89,22 @@ int decode_log(int64_t power);
 
 void decode_declare(decode_kernel *k, kernels_kernel *kernel);
 
+/* The cache's alone: k, v, and scales or a table where it has them. */
+void decode_declare_cache(decode_kernel *k, kernels_kernel *kernel);
+/* An input or output of the kernel, in HBM. */
+mo_value *decode_input(const decode_kernel *k, kernels_kernel *kernel,
+                       const char *name, pfl_dtype dtype, mo_shape shape,
+                       kernels_split split);
+mo_value *decode_output(const decode_kernel *k, kernels_kernel *kernel,
+                        const char *name, pfl_dtype dtype, mo_shape shape,
+                        kernels_split split);
+/* A tensor of rows that have zeros behind them on the chip. */
+void decode_pad(kernels_tensor *tensor, int64_t row);
+/* Of a whole tensor's `dimension` of query heads, or key-value heads, each chip
+ * has `heads`, side by side; all, where heads are not what is spread. */
+kernels_split decode_by_heads(const decode_plan *plan, int dimension,
+                              int64_t heads);
+
 /* ---- The cache (decode_cache.c) --------------------------------------------
  */
 
@@ -112,6 +128,9 @@ void decode_fetch_begin(const decode_kernel *k, mo_value *entries);
 void decode_await(const decode_kernel *k, bool values,
                   const decode_entry *entry, mo_value *t, mo_value *number);
 
+/* The place on this chip of local page i of a sequence. */
+mo_value *decode_page_at(const decode_kernel *k, mo_value *sequence,
+                         mo_value *i);
 /* Starts the copies of `tokens` tokens of an entry, from `token` on. */
 void decode_copy_pages(const decode_kernel *k, bool values,
                        const decode_entry *entry, mo_value *group,
@@ -120,6 +139,10 @@ void decode_copy_pages(const decode_kernel *k, bool values,
 /* ---- What nobody sees (decode_clear.c) -------------------------------------
  */
 
+/* Bits of the words of some rows of K or V, from token 0 on, that belong to
+ * tokens low .. high - 1; low NULL: 0. */
+mo_value *decode_seen_bits(const decode_kernel *k, mo_shape shape,
+                           mo_value *low, mo_value *high);
 /* Clears it from a tile of K or V that has arrived. */
 void decode_clear_unseen(const decode_kernel *k, bool values,
                          const decode_job *job, mo_value *t, mo_value *number);

@@ -9,8 +9,7 @@
 
 enum { UNROLL = 8 };
 
-/* The place on this chip of local page i of a sequence. */
-static mo_value *page_at(const decode_kernel *k, mo_value *sequence,
+mo_value *decode_page_at(const decode_kernel *k, mo_value *sequence,
                          mo_value *i) {
   const decode_plan *plan = k->plan;
   mo_value *row = decode_times(k, sequence, plan->pages);
@@ -51,7 +50,7 @@ static void copy_whole(const decode_kernel *k, bool values,
   mo_value *i = mo_for(b, begin, end, decode_number(k, unroll), MO_NONE)[0];
   for (int j = 0; j < unroll; j++) {
     mo_value *at = decode_plus(k, i, j);
-    mo_value *page = page_at(k, entry->sequence, mo_add(b, first, at));
+    mo_value *page = decode_page_at(k, entry->sequence, mo_add(b, first, at));
     mo_value *to = mo_multiple(b, decode_times(k, at, rows), (int)rows);
     copy_page(k, values, page, group, NULL, slot, to);
   }
@@ -75,7 +74,7 @@ static void copy_pages(const decode_kernel *k, bool values,
   if (plan->granule == plan->page) return;
   mo_value *rest = mo_and(b, tokens, decode_number(k, plan->page - 1));
   mo_if(b, mo_gt(b, rest, zero));
-  mo_value *page = page_at(k, entry->sequence, mo_add(b, first, full));
+  mo_value *page = decode_page_at(k, entry->sequence, mo_add(b, first, full));
   mo_value *to = mo_multiple(b, decode_times(k, full, whole), (int)whole);
   rest = mo_multiple(b, decode_over(k, rest, plan->pack),
                      (int)(plan->granule / plan->pack));

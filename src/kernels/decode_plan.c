@@ -27,8 +27,8 @@ static int64_t size_of(pfl_dtype dtype) {
 /* ---- What is supported ----------------------------------------------------
  */
 
-static pfl_status check(const attention_decode_problem *p, int chips,
-                        pfl_error *error) {
+static pfl_status check_cache(const attention_decode_problem *p, int chips,
+                              pfl_error *error) {
   if (chips != 1 && chips != 4)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "chips is %d: decode runs on 1 or on the 4 of a 2x2 mesh", chips);
@@ -40,15 +40,20 @@ static pfl_status check(const attention_decode_problem *p, int chips,
               "nothing to decode: B %lld, Hkv %lld, T %lld, Smax %lld",
               (long long)p->B, (long long)p->Hkv, (long long)p->T,
               (long long)p->Smax);
+  if (p->B * p->Hkv > 65536 || p->Smax > 1 << 28)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "B Hkv is %lld and Smax %lld: at most 65536 and %d",
+              (long long)(p->B * p->Hkv), (long long)p->Smax, 1 << 28);
+  return PFL_STATUS_OK;
+}
+
+static pfl_status check_rows(const attention_decode_problem *p,
+                             pfl_error *error) {
   if (p->T > 64 || p->group * p->T > 256)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "%lld query heads share a key-value head at %lld positions: "
               "together they may have at most 256 rows",
               (long long)p->group, (long long)p->T);
-  if (p->B * p->Hkv > 65536 || p->Smax > 1 << 28)
-    PFL_RAISE(error, INVALID_ARGUMENT,
-              "B Hkv is %lld and Smax %lld: at most 65536 and %d",
-              (long long)(p->B * p->Hkv), (long long)p->Smax, 1 << 28);
   return PFL_STATUS_OK;
 }
 
@@ -102,21 +107,24 @@ static pfl_status plan_chips(const kernels_request *request, decode_plan *plan,
 }
 
 static void plan_cache(const kernels_chip *chip, decode_plan *plan) {
-  int64_t size = size_of(plan->cache_dtype);
+  int64_t size = size_of(plan->cache_dtype), rows = 8 * 4 / size;
   plan->scaled = plan->cache_dtype == PFL_DTYPE_I8;
   plan->integer =
       plan->scaled && plan->dtype == PFL_DTYPE_BF16 && chip->mxu_int8;
   plan->q_low = round_up(plan->rows, 16);
-  /* scales lie token by token, and stay so */
+  /* scales lie token by token, and stay so; a page has whole tiles of memory */
   bool packs = !plan->scaled && plan->D == plan->Dv && plan->D < 128 &&
-               128 % plan->D == 0;
+               128 % plan->D == 0 &&
+               (!plan->page || plan->page * plan->D >= rows * 128);
   plan->pack = packs ? 128 / plan->D : 1;
-  while (plan->page && plan->page / plan->pack < 8 * 4 / size) plan->pack /= 2;
+  /* XLA would copy a tensor of other rows, to fill its own lanes */
+  if (!packs) plan->D = round_up(plan->D, 128);
+  if (!packs) plan->Dv = round_up(plan->Dv, 128);
   plan->rows_all = plan->pack * plan->rows;
   plan->width = plan->pack * plan->D;
   plan->v_width = plan->pack * plan->Dv;
   /* rows of a tile of memory: 8 words of 32 bits on top of each other */
-  plan->granule = plan->pack * 8 * 4 / size;
+  plan->granule = plan->pack * rows;
 }
 
 static void plan_spread(decode_plan *plan) {
@@ -174,9 +182,8 @@ static pfl_status check_tiles(const decode_plan *plan, pfl_error *error) {
   return PFL_STATUS_OK;
 }
 
-/* Bytes of [count, rows, lanes] in VMEM, whose tiles are 8 words by 128. */
-static int64_t padded(int64_t count, int64_t rows, int64_t lanes,
-                      int64_t size) {
+int64_t decode_vmem_bytes(int64_t count, int64_t rows, int64_t lanes,
+                          int64_t size) {
   return count * round_up(rows, 8 * 4 / size) * round_up(lanes, 128) * size;
 }
 
@@ -194,48 +201,60 @@ static void plan_memory(decode_plan *plan) {
   int64_t made = base_max(heads, plan->q_ready ? QUERIES_READY : 0);
   int64_t tiles = plan->ring * heads, depth = plan->tile / plan->pack;
   plan->tiles = (plan->local + plan->tile - 1) / plan->tile;
-  plan->vmem_bytes = padded(tiles, depth, plan->width, kv) +
-                     padded(tiles, depth, plan->v_width, kv) +
-                     padded(2 * heads, plan->rows_all, columns, 4) +
-                     padded(plan->B * plan->Hkv, rows, plan->D, q) +
-                     padded(made, plan->rows_all, plan->width, q) +
-                     padded(made, 4 * plan->q_low, plan->width, 4) +
-                     padded(2 * heads + plan->Hkv, rows, plan->Dv, q) +
-                     padded(1, plan->B * plan->Hkv, rows, 4);
+  plan->vmem_bytes =
+      decode_vmem_bytes(tiles, depth, plan->width, kv) +
+      decode_vmem_bytes(tiles, depth, plan->v_width, kv) +
+      decode_vmem_bytes(2 * heads, plan->rows_all, columns, 4) +
+      decode_vmem_bytes(plan->B * plan->Hkv, rows, plan->D, q) +
+      decode_vmem_bytes(made, plan->rows_all, plan->width, q) +
+      decode_vmem_bytes(made, 4 * plan->q_low, plan->width, 4) +
+      decode_vmem_bytes(2 * heads + plan->Hkv, rows, plan->Dv, q) +
+      decode_vmem_bytes(1, plan->B * plan->Hkv, rows, 4);
   if (plan->scaled)
     plan->vmem_bytes += 2 * DECODE_SCALE_SLOTS * heads * columns * 4;
   if (plan->chips > 1)
     plan->vmem_bytes +=
-        padded(4 * plan->slots * heads, rows, 256 + plan->Dv, 4);
+        decode_vmem_bytes(4 * plan->slots * heads, rows, 256 + plan->Dv, 4);
+}
+
+pfl_status decode_plan_cache(const kernels_request *request,
+                             const kernels_chip *chip, decode_plan *out_plan,
+                             pfl_error *error) {
+  const attention_decode_problem *p = request->decode;
+  int chips = request->chips ? request->chips : 1;
+  PFL_TRY(check_cache(p, chips, error));
+  PFL_TRY(check_pages(p, error));
+  *out_plan = (decode_plan){.B = p->B,
+                            .Hkv = p->Hkv,
+                            .G = p->group,
+                            .T = p->T,
+                            .D = p->D,
+                            .Dv = p->Dv,
+                            .head_dim = p->D,
+                            .v_head_dim = p->Dv,
+                            .Smax = p->Smax,
+                            .dtype = p->dtype,
+                            .cache_dtype = p->cache_dtype,
+                            .scale = p->scale,
+                            .softcap = p->softcap,
+                            .left = p->window.left,
+                            .lse = request->lse,
+                            .sinks = request->sinks,
+                            .rows = p->group * p->T,
+                            .page = p->paged ? p->page_length : 0,
+                            .over = chips};
+  plan_cache(chip, out_plan);
+  PFL_TRY(plan_chips(request, out_plan, error));
+  plan_spread(out_plan);
+  return PFL_STATUS_OK;
 }
 
 pfl_status decode_plan_make(const kernels_request *request,
                             const kernels_chip *chip, decode_plan *out_plan,
                             pfl_error *error) {
-  const attention_decode_problem *p = request->decode;
-  int chips = request->chips ? request->chips : 1;
-  PFL_TRY(check(p, chips, error));
-  PFL_TRY(check_pages(p, error));
-  decode_plan plan = {.B = p->B,
-                      .Hkv = p->Hkv,
-                      .G = p->group,
-                      .T = p->T,
-                      .D = p->D,
-                      .Dv = p->Dv,
-                      .Smax = p->Smax,
-                      .dtype = p->dtype,
-                      .cache_dtype = p->cache_dtype,
-                      .scale = p->scale,
-                      .softcap = p->softcap,
-                      .left = p->window.left,
-                      .lse = request->lse,
-                      .sinks = request->sinks,
-                      .rows = p->group * p->T,
-                      .page = p->paged ? p->page_length : 0,
-                      .over = chips};
-  plan_cache(chip, &plan);
-  PFL_TRY(plan_chips(request, &plan, error));
-  plan_spread(&plan);
+  decode_plan plan;
+  PFL_TRY(decode_plan_cache(request, chip, &plan, error));
+  PFL_TRY(check_rows(request->decode, error));
   plan_tiles(request, &plan);
   PFL_TRY(check_tiles(&plan, error));
   plan.eager = plan.B == 1 && plan.left >= ATTENTION_OPEN && !plan.page;
@@ -253,8 +272,7 @@ pfl_status decode_plan_make(const kernels_request *request,
   return PFL_STATUS_OK;
 }
 
-/* Why the chips share what they share. */
-static void add_sharing(const decode_plan *plan, base_text *words) {
+void decode_plan_sharing(const decode_plan *plan, base_text *words) {
   if (plan->over == 1)
     base_text_add_string(words, "one chip");
   else if (plan->by_heads)
@@ -277,7 +295,7 @@ void decode_plan_describe(const decode_plan *plan, kernels_program *program) {
   kernels_tile_add(program, "heads", plan->heads);
   if (plan->over > 1)
     kernels_tile_add(program, "head_chips", plan->by_heads ? plan->over : 1);
-  add_sharing(plan, &words);
+  decode_plan_sharing(plan, &words);
   base_text_format(&words,
                    "; %lld head%s at a time, tiles of %lld tokens, %lld ahead; "
                    "%lld KiB of VMEM",

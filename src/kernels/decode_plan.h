@@ -5,10 +5,12 @@
 
 #include "kernels/tpu_program.h"
 
-/* A token's row of K or V may be shorter than the 128 lanes that memory goes
- * by: then `pack` tokens share one, and stand side by side. */
+/* A token's row of K or V may be no multiple of the 128 lanes that memory goes
+ * by: then `pack` tokens share them and stand side by side, or it has zeros
+ * behind it, which D and Dv count. */
 typedef struct decode_plan {
   int64_t B, Hkv, G, T, D, Dv, Smax;
+  int64_t head_dim, v_head_dim; /* without zeros */
   pfl_dtype dtype, cache_dtype;
   double scale, softcap;
   int64_t left;     /* of the window, or ATTENTION_OPEN */
@@ -41,11 +43,25 @@ typedef struct decode_plan {
   int64_t vmem_bytes; /* of all scratch, as padded */
 } decode_plan;
 
+/* How the cache lies, which goes by its sizes alone: all programs for a cache
+ * agree on it. The rest of the plan is zero. */
+PFL_NODISCARD pfl_status decode_plan_cache(const kernels_request *request,
+                                           const kernels_chip *chip,
+                                           decode_plan *out_plan,
+                                           pfl_error *error);
+
 /* INVALID_ARGUMENT names what is not supported, and what is near it. */
 PFL_NODISCARD pfl_status decode_plan_make(const kernels_request *request,
                                           const kernels_chip *chip,
                                           decode_plan *out_plan,
                                           pfl_error *error);
+
+/* Bytes of [count, rows, lanes] in VMEM, whose tiles are 8 words by 128. */
+int64_t decode_vmem_bytes(int64_t count, int64_t rows, int64_t lanes,
+                          int64_t size);
+
+/* In words: why the chips share what they share. */
+void decode_plan_sharing(const decode_plan *plan, base_text *words);
 
 /* Tells the program of it. */
 void decode_plan_describe(const decode_plan *plan, kernels_program *program);

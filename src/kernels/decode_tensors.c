@@ -1,5 +1,6 @@
 /* The decode kernel's tensors, how they are spread over the chips, and its
  * memory. */
+#include "base/memory.h"
 #include "kernels/decode_kernel.h"
 
 /* ---- Tensors --------------------------------------------------------------
@@ -7,9 +8,7 @@
 
 static const kernels_split whole;
 
-/* Of a whole tensor's `dimension` of query heads, or key-value heads, each chip
- * has `heads`, side by side; all, where heads are not what is spread. */
-static kernels_split by_heads(const decode_plan *plan, int dimension,
+kernels_split decode_by_heads(const decode_plan *plan, int dimension,
                               int64_t heads) {
   return plan->by_heads ? (kernels_split){.split = true,
                                           .dimension = dimension,
@@ -17,7 +16,7 @@ static kernels_split by_heads(const decode_plan *plan, int dimension,
                         : whole;
 }
 
-static mo_value *input(const decode_kernel *k, kernels_kernel *kernel,
+mo_value *decode_input(const decode_kernel *k, kernels_kernel *kernel,
                        const char *name, pfl_dtype dtype, mo_shape shape,
                        kernels_split split) {
   kernels_tensor *tensor = kernels_input_add(kernel, name, dtype, shape);
@@ -27,7 +26,7 @@ static mo_value *input(const decode_kernel *k, kernels_kernel *kernel,
   return mo_operand(k->b, MO_HBM, kernels_element(dtype), shape);
 }
 
-static mo_value *output(const decode_kernel *k, kernels_kernel *kernel,
+mo_value *decode_output(const decode_kernel *k, kernels_kernel *kernel,
                         const char *name, pfl_dtype dtype, mo_shape shape,
                         kernels_split split) {
   kernels_tensor *tensor = kernels_output_add(kernel, name, dtype, shape);
@@ -36,61 +35,102 @@ static mo_value *output(const decode_kernel *k, kernels_kernel *kernel,
   return mo_operand(k->b, MO_HBM, kernels_element(dtype), shape);
 }
 
+void decode_pad(kernels_tensor *tensor, int64_t row) {
+  if (tensor->shape[tensor->rank - 1] > row) tensor->row = row;
+}
+
+/* Those of K and V, where tokens do not share rows. */
+static void pad_cache(const decode_plan *plan, kernels_kernel *kernel) {
+  kernels_tensor *k = &kernel->inputs[kernel->input_count - 2];
+  if (plan->pack > 1) return;
+  decode_pad(k, plan->head_dim);
+  decode_pad(k + 1, plan->v_head_dim);
+}
+
+/* Files have [N, Hkv, page]; a page of few tokens does not fill the lanes. */
+static void declare_page_scales(decode_kernel *k, kernels_kernel *kernel,
+                                kernels_split pages) {
+  static const char *const names[] = {"k_scale", "v_scale"};
+  const decode_plan *plan = k->plan;
+  mo_shape shape =
+      MO_SHAPE(plan->page_count, plan->Hkv, 1, base_round_up(plan->page, 128));
+  for (int values = 0; values < 2; values++) {
+    k->scales[values] =
+        decode_input(k, kernel, names[values], PFL_DTYPE_F32, shape, pages);
+    decode_pad(&kernel->inputs[kernel->input_count - 1], plan->page);
+  }
+}
+
 /* Files have [N, Hkv, page, D]. */
 static void declare_pages(decode_kernel *k, kernels_kernel *kernel) {
   const decode_plan *plan = k->plan;
   bool spread = plan->chips > 1;
   int64_t rows = plan->page / plan->pack;
-  kernels_split pages = by_heads(plan, 1, plan->Hkv), table = whole;
+  kernels_split pages = decode_by_heads(plan, 1, plan->Hkv), table = whole;
   if (spread) pages = (kernels_split){.split = true, .unit = 1};
   if (spread) table = (kernels_split){.split = true, .dimension = 1, .unit = 1};
-  k->k = input(k, kernel, "k", plan->cache_dtype,
-               MO_SHAPE(plan->page_count, plan->Hkv, rows, plan->width), pages);
-  k->v =
-      input(k, kernel, "v", plan->cache_dtype,
-            MO_SHAPE(plan->page_count, plan->Hkv, rows, plan->v_width), pages);
-  k->table = input(k, kernel, "block_table", PFL_DTYPE_I32,
-                   MO_SHAPE(base_max(2, plan->B * plan->pages)), table);
+  k->k = decode_input(k, kernel, "k", plan->cache_dtype,
+                      MO_SHAPE(plan->page_count, plan->Hkv, rows, plan->width),
+                      pages);
+  k->v = decode_input(
+      k, kernel, "v", plan->cache_dtype,
+      MO_SHAPE(plan->page_count, plan->Hkv, rows, plan->v_width), pages);
+  pad_cache(plan, kernel);
+  if (plan->scaled) declare_page_scales(k, kernel, pages);
+  k->table = decode_input(k, kernel, "block_table", PFL_DTYPE_I32,
+                          MO_SHAPE(base_max(2, plan->B * plan->pages)), table);
 }
 
 /* Files have [B, Hkv, Smax, D], and scales without D. */
 static void declare_cache(decode_kernel *k, kernels_kernel *kernel) {
   const decode_plan *plan = k->plan;
   int64_t rows = plan->local / plan->pack;
-  kernels_split split = by_heads(plan, 1, plan->Hkv);
+  kernels_split split = decode_by_heads(plan, 1, plan->Hkv);
   if (!plan->by_heads)
     split = (kernels_split){.split = true, .dimension = 2, .unit = plan->unit};
-  k->k = input(k, kernel, "k", plan->cache_dtype,
-               MO_SHAPE(plan->B, plan->Hkv, rows, plan->width), split);
-  k->v = input(k, kernel, "v", plan->cache_dtype,
-               MO_SHAPE(plan->B, plan->Hkv, rows, plan->v_width), split);
+  k->k = decode_input(k, kernel, "k", plan->cache_dtype,
+                      MO_SHAPE(plan->B, plan->Hkv, rows, plan->width), split);
+  k->v = decode_input(k, kernel, "v", plan->cache_dtype,
+                      MO_SHAPE(plan->B, plan->Hkv, rows, plan->v_width), split);
+  pad_cache(plan, kernel);
   if (!plan->scaled) return;
   mo_shape scales = MO_SHAPE(plan->B, plan->Hkv, 1, plan->local);
-  k->scales[false] = input(k, kernel, "k_scale", PFL_DTYPE_F32, scales, split);
-  k->scales[true] = input(k, kernel, "v_scale", PFL_DTYPE_F32, scales, split);
+  k->scales[false] =
+      decode_input(k, kernel, "k_scale", PFL_DTYPE_F32, scales, split);
+  k->scales[true] =
+      decode_input(k, kernel, "v_scale", PFL_DTYPE_F32, scales, split);
+}
+
+void decode_declare_cache(decode_kernel *k, kernels_kernel *kernel) {
+  if (k->plan->page)
+    declare_pages(k, kernel);
+  else
+    declare_cache(k, kernel);
 }
 
 static void declare_tensors(decode_kernel *k, kernels_kernel *kernel) {
   const decode_plan *plan = k->plan;
   int64_t heads = plan->Hkv * plan->G;
-  kernels_split split = by_heads(plan, 1, heads);
+  kernels_split split = decode_by_heads(plan, 1, heads);
   /* a single number XLA would take for a scalar, and fetch it beforehand */
-  k->lengths = input(k, kernel, "lengths", PFL_DTYPE_I32,
-                     MO_SHAPE(base_max(2, plan->B)), whole);
-  k->q = input(k, kernel, "q", plan->dtype,
-               MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D), split);
-  if (plan->page)
-    declare_pages(k, kernel);
-  else
-    declare_cache(k, kernel);
+  k->lengths = decode_input(k, kernel, "lengths", PFL_DTYPE_I32,
+                            MO_SHAPE(base_max(2, plan->B)), whole);
+  k->q = decode_input(k, kernel, "q", plan->dtype,
+                      MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->D), split);
+  decode_pad(&kernel->inputs[kernel->input_count - 1], plan->head_dim);
+  decode_declare_cache(k, kernel);
   if (plan->sinks)
-    k->sinks = input(k, kernel, "sinks", PFL_DTYPE_F32,
-                     MO_SHAPE(base_max(2, heads)), by_heads(plan, 0, heads));
-  k->out_o = output(k, kernel, "o", plan->dtype,
+    k->sinks = decode_input(k, kernel, "sinks", PFL_DTYPE_F32,
+                            MO_SHAPE(base_max(2, heads)),
+                            decode_by_heads(plan, 0, heads));
+  k->out_o =
+      decode_output(k, kernel, "o", plan->dtype,
                     MO_SHAPE(plan->B, plan->Hkv, plan->rows, plan->Dv), split);
+  decode_pad(&kernel->outputs[kernel->output_count - 1], plan->v_head_dim);
   if (plan->lse)
-    k->out_lse = output(k, kernel, "lse", PFL_DTYPE_F32,
-                        MO_SHAPE(plan->B * plan->Hkv, plan->rows), split);
+    k->out_lse =
+        decode_output(k, kernel, "lse", PFL_DTYPE_F32,
+                      MO_SHAPE(plan->B * plan->Hkv, plan->rows), split);
 }
 
 /* ---- Memory ---------------------------------------------------------------

@@ -69,6 +69,7 @@ static const struct {
     [KERNELS_FORWARD] = {"forward", kernels_forward_write},
     [KERNELS_BACKWARD] = {"backward", kernels_backward_write},
     [KERNELS_DECODE] = {"decode", kernels_decode_write},
+    [KERNELS_APPEND] = {"append", kernels_append_write},
 };
 
 /* More is a mistake, and would take for ever to write out. */

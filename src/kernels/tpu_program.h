@@ -10,7 +10,7 @@
  *
  * Tensors go by the names they have in files: q k v o lse do dlse dq dk dv
  * q_segment_ids kv_segment_ids sinks dsinks k_scale v_scale lengths
- * block_table. */
+ * block_table; of append also new_k new_v new_k_scale new_v_scale counts. */
 #ifndef PFL_KERNELS_TPU_PROGRAM_H
 #define PFL_KERNELS_TPU_PROGRAM_H
 
@@ -52,7 +52,8 @@ PFL_NODISCARD pfl_status kernels_target_find(const char *target,
 #define KERNELS_OP_LIST(X) \
   X(FORWARD, "forward")    \
   X(BACKWARD, "backward")  \
-  X(DECODE, "decode")
+  X(DECODE, "decode")      \
+  X(APPEND, "append")
 
 typedef enum kernels_op {
 #define KERNELS_OP_ENUM(name, word) KERNELS_##name,
@@ -70,7 +71,7 @@ typedef struct kernels_tile {
 typedef struct kernels_request {
   kernels_op op;
   const attention_problem *problem;       /* of forward and backward */
-  const attention_decode_problem *decode; /* of decode */
+  const attention_decode_problem *decode; /* of decode and append */
   bool lse;                               /* forward, decode: wanted */
   bool segment_ids;                       /* forward, backward: given */
   bool sinks; /* given; backward then gives dsinks */
@@ -100,16 +101,20 @@ typedef struct kernels_split {
 /* On one chip. It has the elements of the tensor of that name in row-major
  * order, in a shape that may take dimensions together or apart, and may have
  * room for more: padding, at the end. Swapped, it has the tensor's shape but that
- * the last two dimensions have changed places. */
+ * the last two dimensions have changed places. With rows of its own, its last
+ * dimension holds one of the tensor's rows, which is shorter, and zeros. */
 typedef struct kernels_tensor {
   const char *name;
   pfl_dtype dtype;
   int rank;
   int64_t shape[KERNELS_RANK_MAX];
   kernels_split split;
-  bool swapped;  /* then it is not split */
+  int64_t row;   /* elements of the tensor's rows, which are padded; 0: not */
+  bool swapped;  /* then it is not split, nor are its rows padded */
   bool pinned;   /* in HBM, XLA may not bring it to VMEM or make it there */
   bool internal; /* output: for the kernels after this one alone */
+  bool in_place; /* output: takes the memory of the input of the same name, which
+                    is gone then; the kernel writes some of it */
 } kernels_tensor;
 
 /* An input is the output of that name of an earlier kernel, or an argument of

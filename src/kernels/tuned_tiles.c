@@ -52,7 +52,7 @@ void kernels_tuned_key(const kernels_request *request,
   *out_key = 0;
   add(out_key, "%s %.*s", ops[request->op], (int)strcspn(request->target, ":"),
       request->target);
-  if (request->op == KERNELS_DECODE) {
+  if (request->op == KERNELS_DECODE || request->op == KERNELS_APPEND) {
     add_decode(out_key, request->decode, request->chips);
     return;
   }

@@ -14,5 +14,6 @@ typedef pfl_status kernels_writer(const kernels_request *request,
 kernels_writer kernels_forward_write;
 kernels_writer kernels_backward_write;
 kernels_writer kernels_decode_write;
+kernels_writer kernels_append_write;
 
 #endif

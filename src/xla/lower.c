@@ -54,6 +54,8 @@ typedef struct lowered_call {
   int operands[KERNELS_TENSORS_MAX];
   xla_memory memories[2][KERNELS_TENSORS_MAX]; /* of operands, of results */
   xla_tensor results[KERNELS_TENSORS_MAX];
+  xla_alias aliases[KERNELS_TENSORS_MAX];
+  int alias_count;
 } lowered_call;
 
 static xla_tensor type_of(const kernels_tensor *tensor) {
@@ -65,6 +67,12 @@ static xla_tensor type_of(const kernels_tensor *tensor) {
 static xla_memory memory_of(const kernels_tensor *tensor, bool *any_pinned) {
   *any_pinned |= tensor->pinned;
   return tensor->pinned ? XLA_MEMORY_HBM : XLA_MEMORY_DEFAULT;
+}
+
+static int find_input(const kernels_kernel *kernel, const char *name) {
+  int i = 0;
+  while (i < kernel->input_count && strcmp(kernel->inputs[i].name, name)) i++;
+  return i; /* one too many is no operand, which xla_program_check says */
 }
 
 static pfl_status lower_kernel(const kernels_program *program, int number,
@@ -83,6 +91,9 @@ static pfl_status lower_kernel(const kernels_program *program, int number,
   for (int i = 0; i < kernel->output_count; i++) {
     room->results[i] = type_of(&kernel->outputs[i]);
     room->memories[1][i] = memory_of(&kernel->outputs[i], &pinned[1]);
+    if (kernel->outputs[i].in_place)
+      room->aliases[room->alias_count++] =
+          (xla_alias){i, find_input(kernel, kernel->outputs[i].name)};
   }
   const mo_print_options options = {.locations = program->located};
   PFL_TRY(mo_print(kernel->module, &options, &room->body, error));
@@ -96,6 +107,8 @@ static pfl_status lower_kernel(const kernels_program *program, int number,
                  .result_count = kernel->output_count,
                  .operand_memories = pinned[0] ? room->memories[0] : NULL,
                  .result_memories = pinned[1] ? room->memories[1] : NULL,
+                 .aliases = room->aliases,
+                 .alias_count = room->alias_count,
                  .cost = {kernel->flops, kernel->transcendentals,
                           kernel->bytes_accessed, kernel->remote_bytes},
                  .vmem_limit_bytes = kernel->vmem_limit_bytes,
@@ -106,12 +119,25 @@ static pfl_status lower_kernel(const kernels_program *program, int number,
   return PFL_STATUS_OK;
 }
 
+/* The arguments whose memory results take: the caller has them no more. */
+static int find_donations(const xla_signature *signature,
+                          xla_alias *out_donations) {
+  int count = 0;
+  for (int i = 0; i < signature->result_count; i++) {
+    int argument = find_argument(signature, signature->results[i]->name);
+    if (signature->results[i]->in_place && argument >= 0)
+      out_donations[count++] = (xla_alias){i, argument};
+  }
+  return count;
+}
+
 static pfl_status write_module(const kernels_program *program,
                                lowered_call *rooms, base_text *out_module,
                                pfl_error *error) {
   xla_signature signature;
   xla_tensor arguments[LISTED_MAX];
   xla_call calls[KERNELS_MAX];
+  xla_alias donations[LISTED_MAX];
   int outputs[LISTED_MAX], output_count = 0;
   xla_signature_of(program, &signature);
   for (int i = 0; i < signature.argument_count; i++)
@@ -123,14 +149,17 @@ static pfl_status write_module(const kernels_program *program,
       if (!program->kernels[k].outputs[i].internal)
         outputs[output_count++] = value;
   }
-  const xla_program lowered = {.name = program->name,
-                               .replicas = program->chips,
-                               .arguments = arguments,
-                               .argument_count = signature.argument_count,
-                               .calls = calls,
-                               .call_count = program->kernel_count,
-                               .outputs = outputs,
-                               .output_count = output_count};
+  const xla_program lowered = {
+      .name = program->name,
+      .replicas = program->chips,
+      .arguments = arguments,
+      .argument_count = signature.argument_count,
+      .calls = calls,
+      .call_count = program->kernel_count,
+      .outputs = outputs,
+      .output_count = output_count,
+      .donations = donations,
+      .donation_count = find_donations(&signature, donations)};
   return xla_program_write(&lowered, out_module, error);
 }
 
