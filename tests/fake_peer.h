@@ -116,7 +116,7 @@ static inline void fake_write(fake_cell *cell, const char *path) {
     fclose(file);
     return;
   }
-  CHECK_NEED(safetensors_write(path, &o, 1, NULL) == PFL_STATUS_OK);
+  CHECK_NEED(safetensors_write(path, &o, 1, NULL, NULL) == PFL_STATUS_OK);
 }
 
 static inline void fake_say(const char *line) {

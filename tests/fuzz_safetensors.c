@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     FUZZ_NEED(error.status == PFL_STATUS_DATA_LOSS && error.message[0]);
     return 0;
   }
-  FUZZ_NEED(!safetensors_write(path, first.tensors, first.count, &error));
+  FUZZ_NEED(!safetensors_write(path, first.tensors, first.count, NULL, &error));
   FUZZ_NEED(!safetensors_read(path, &heap, &second, &error));
   FUZZ_NEED(first.count == second.count);
   for (int64_t i = 0; i < first.count; i++)

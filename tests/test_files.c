@@ -50,7 +50,7 @@ static void unwritable(const char *path, pfl_status wanted,
   safetensors_tensor tensor = {
       .name = "q", .dtype = PFL_DTYPE_I8, .data = &byte};
   pfl_error error = {PFL_STATUS_OK, ""};
-  pfl_status status = safetensors_write(path, &tensor, 1, &error);
+  pfl_status status = safetensors_write(path, &tensor, 1, NULL, &error);
   CHECK(status == wanted && error.status == wanted, "%s: %s", path,
         pfl_status_name(status));
   CHECK(strstr(error.message, path) && strstr(error.message, message),
@@ -113,7 +113,7 @@ static void test_full_disk(void) {
   for (small.rlim_cur = 0; small.rlim_cur < BYTES; small.rlim_cur += 100003) {
     pfl_error error = {PFL_STATUS_OK, ""};
     CHECK_NEED(!setrlimit(RLIMIT_FSIZE, &small));
-    pfl_status status = safetensors_write(path, &tensor, 1, &error);
+    pfl_status status = safetensors_write(path, &tensor, 1, NULL, &error);
     CHECK_NEED(!setrlimit(RLIMIT_FSIZE, &before));
     CHECK(status == PFL_STATUS_RESOURCE_EXHAUSTED, "%s: %s",
           pfl_status_name(status), error.message);
@@ -138,7 +138,7 @@ static void test_replacing(void) {
   safetensors_tensor tensor = {
       .name = "q", .dtype = PFL_DTYPE_I8, .data = &byte};
   mode_t mask = umask(027);
-  CHECK(safetensors_write(link, &tensor, 1, NULL) == PFL_STATUS_OK, "write");
+  CHECK(safetensors_write(link, &tensor, 1, NULL, NULL) == PFL_STATUS_OK, "write");
   umask(mask);
   struct stat info;
   CHECK(size_of(path) > 6, "%d bytes", (int)size_of(path));

@@ -54,7 +54,8 @@ static void test_golden(void) {
        .data = q},
       {.name = "\xc3\xa9\"", .dtype = PFL_DTYPE_I8, .data = &scalar}};
   const char *path = in_directory("golden");
-  CHECK(safetensors_write(path, tensors, 2, NULL) == PFL_STATUS_OK, "write");
+  CHECK(safetensors_write(path, tensors, 2, NULL, NULL) == PFL_STATUS_OK,
+        "write");
   size_t size;
   char *bytes = get_file(path, &size);
   CHECK(size == sizeof golden - 1 && !memcmp(bytes, golden, size),
@@ -142,8 +143,9 @@ static void test_round_trip(void) {
     for (int t = 0; t < count; t++) tensors[t] = random_tensor(names[t], t);
     pfl_error error = {PFL_STATUS_OK, ""};
     safetensors_file file;
-    CHECK(safetensors_write(path, tensors, count, &error) == PFL_STATUS_OK,
-          "%s", error.message);
+    CHECK(
+        safetensors_write(path, tensors, count, NULL, &error) == PFL_STATUS_OK,
+        "%s", error.message);
     CHECK(safetensors_read(path, &heap, &file, &error) == PFL_STATUS_OK, "%s",
           error.message);
     CHECK_NEED(file.count == count);
@@ -525,7 +527,7 @@ static void test_write_refuses(void) {
     pfl_error error = {PFL_STATUS_OK, ""};
     safetensors_tensor tensors[] = {good, cases[i].tensor};
     pfl_status status =
-        safetensors_write(in_directory("file"), tensors, 2, &error);
+        safetensors_write(in_directory("file"), tensors, 2, NULL, &error);
     CHECK(status == PFL_STATUS_INVALID_ARGUMENT, "case %d: %s", i,
           pfl_status_name(status));
     CHECK(strstr(error.message, cases[i].message), "%s, wanted %s",

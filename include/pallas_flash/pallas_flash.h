@@ -4,6 +4,7 @@
 #define PALLAS_FLASH_PALLAS_FLASH_H
 
 #include "pallas_flash/attention.h"
+#include "pallas_flash/cache.h"
 #include "pallas_flash/context.h"
 #include "pallas_flash/dtype.h"
 #include "pallas_flash/status.h"

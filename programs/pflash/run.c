@@ -36,10 +36,10 @@ static pfl_status do_job(cli_job *job, pfl_error *error) {
       error));
   PFL_TRY(cli_tensors_check(&job->file, (op)options->op, &job->set, error));
   PFL_TRY(job_compute(job, error));
-  PFL_TRY(name_option(
-      "--out",
-      safetensors_write(options->out, job->outputs, job->output_count, error),
-      error));
+  PFL_TRY(name_option("--out",
+                      safetensors_write(options->out, job->outputs,
+                                        job->output_count, NULL, error),
+                      error));
   if (options->json) return job_print_json(job, error);
   job_print(job);
   return PFL_STATUS_OK;

@@ -30,6 +30,13 @@ static pfl_status check_arguments(const argument *arguments, int count,
   return PFL_STATUS_OK;
 }
 
+pfl_status attention_check_tensor(const char *name, const void *data,
+                                  size_t element_bytes, bool needed,
+                                  pfl_error *error) {
+  const argument only = {name, data, element_bytes, needed};
+  return check_arguments(&only, 1, error);
+}
+
 /* Both or neither; a tensor without elements may be NULL either way. */
 static pfl_status check_segment_ids(const attention_problem *p,
                                     const int32_t *q_ids, const int32_t *kv_ids,

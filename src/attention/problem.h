@@ -71,6 +71,12 @@ PFL_NODISCARD pfl_status
 attention_check_decode(const attention_decode_problem *problem,
                        const pfl_decode_args *args, pfl_error *error);
 
+/* The same for one tensor of a call that has no problem of its own. */
+PFL_NODISCARD pfl_status attention_check_tensor(const char *name,
+                                                const void *data,
+                                                size_t element_bytes,
+                                                bool needed, pfl_error *error);
+
 /* Half-open range of indices; empty when begin >= end. */
 typedef struct attention_range {
   int64_t begin, end;

@@ -76,11 +76,13 @@ const safetensors_tensor *safetensors_find(const safetensors_file *file,
  * a symbolic link its place; what exists and is no regular file is refused.
  * `name`, `dtype`, `rank`, `shape` and `data` of each tensor are read; where
  * `dtype` is DEFAULT, `dtype_name` and `bytes` too. `data` may be NULL where
- * there are no bytes.
+ * there are no bytes. `allocator` gives memory for the header; NULL: malloc.
  * INVALID_ARGUMENT: tensors that the reader would refuse. NOT_FOUND,
  * PERMISSION_DENIED, RESOURCE_EXHAUSTED (a full disk, for one). */
 PFL_NODISCARD pfl_status safetensors_write(const char *path,
                                            const safetensors_tensor *tensors,
-                                           int64_t count, pfl_error *error);
+                                           int64_t count,
+                                           const pfl_allocator *allocator,
+                                           pfl_error *error);
 
 #endif

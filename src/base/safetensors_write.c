@@ -128,8 +128,9 @@ static pfl_status write_file(const char *path, const base_text *header,
 
 pfl_status safetensors_write(const char *path,
                              const safetensors_tensor *tensors, int64_t count,
-                             pfl_error *error) {
+                             const pfl_allocator *allocator, pfl_error *error) {
   base_text header = {0};
+  if (allocator) header.allocator = *allocator;
   int64_t data_size = 0;
   pfl_status status =
       make_header(path, tensors, count, &header, &data_size, error);

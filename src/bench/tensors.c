@@ -313,5 +313,5 @@ pfl_status tensors_write(const bench_tensors *tensors, const char *path,
                                          .rank = 1,
                                          .shape = {Hq},
                                          .data = t->sinks};
-  return safetensors_write(path, list, count, error);
+  return safetensors_write(path, list, count, NULL, error);
 }

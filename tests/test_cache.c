@@ -1,0 +1,902 @@
+/* The cache of sequences as an inference engine uses it, well and badly, beside
+ * a plain copy that shares nothing: what is read from it, and what decode
+ * gives, are the copy's bits; what is refused has changed nothing. */
+#include <float.h>
+#include <pthread.h>
+
+#include "base/safetensors.h"
+#include "cache_steps.h"
+#include "directory.h"
+#include "failing.h"
+
+static pfl_context *context(int threads) {
+  return call_context(pfl_isa_best(), threads);
+}
+
+static const pfl_cache_options small = {.kv_heads = 2,
+                                        .head_dim = 5,
+                                        .v_head_dim = 3,
+                                        .page_length = 4,
+                                        .page_count = 40,
+                                        .sequence_count = 8};
+
+static pfl_sequence create(pfl_cache *cache) {
+  pfl_sequence name = 0;
+  CACHE_OK(pfl_sequence_create(cache, &name, &cache_error));
+  return name;
+}
+
+/* Appends T random tokens to one sequence of the copy, and expects `status`. */
+static void append(cache_case *c, int which, int64_t T, pfl_status wanted) {
+  void *k = plain_numbers(c->Hkv * T * c->D, c->dtype);
+  void *v = plain_numbers(c->Hkv * T * c->Dv, c->dtype);
+  pfl_cache_append_args args = {.struct_size = sizeof args,
+                                .batch = 1,
+                                .length = T,
+                                .sequences = &c->plain[which].name,
+                                .k = k,
+                                .v = v};
+  pfl_status status = pfl_cache_append(c->cache, &args, &cache_error);
+  CHECK(status == wanted, "%s: %s", pfl_status_name(status),
+        status ? cache_error.message : "");
+  if (!status) plain_append(c, which, 0, T, k, v);
+  guarded_release();
+}
+
+static void fork_at(cache_case *c, int from, int to, int64_t length) {
+  CACHE_OK(pfl_sequence_fork(c->cache, c->plain[from].name, length,
+                             &c->plain[to].name, &cache_error));
+  size_t rows = (size_t)(length * c->Hkv);
+  c->plain[to].length = length;
+  memcpy(c->plain[to].k, c->plain[from].k, rows * sizeof(plain_row));
+  memcpy(c->plain[to].v, c->plain[from].v, rows * sizeof(plain_row));
+}
+
+/* ---- Options --------------------------------------------------------------
+ */
+
+#define CREATE(spoil, message)                                                \
+  do {                                                                        \
+    pfl_cache_options options = small;                                        \
+    pfl_cache *cache = NULL;                                                  \
+    options.struct_size = sizeof options;                                     \
+    spoil;                                                                    \
+    case_expect(pfl_cache_create(context(1), &options, &cache, &cache_error), \
+                &cache_error, PFL_STATUS_INVALID_ARGUMENT, message);          \
+    CHECK(!cache, "a cache in spite of: %s", message);                        \
+  } while (0)
+
+static void test_options(void) {
+  CREATE(options.struct_size = 0, "struct_size is 0");
+  CREATE(options.kv_heads = 0, "kv_heads is 0");
+  CREATE(options.kv_heads = -1, "kv_heads is -1");
+  CREATE(options.head_dim = 0, "head_dim is 0");
+  CREATE(options.head_dim = 513, "head_dim is 513");
+  CREATE(options.v_head_dim = -1, "v_head_dim is -1");
+  CREATE(options.dtype = PFL_DTYPE_I8, "dtype is");
+  CREATE(options.cache_dtype = PFL_DTYPE_BF16, "cache_dtype is");
+  CREATE(options.page_length = -1, "page_length is -1");
+  CREATE(options.page_count = 0, "page_count is 0");
+  CREATE(options.page_count = (int64_t)1 << 31, "page_count is");
+  CREATE(options.sequence_count = 0, "sequence_count is 0");
+  CREATE(options.sequence_length = -1, "sequence_length is -1");
+  CREATE(options.sequence_length = INT64_MAX, "sequence_length is");
+  CREATE(options.page_length = options.page_count = INT32_MAX;
+         options.kv_heads = 1 << 20, "must fit 63 bits");
+  pfl_cache_options options = small;
+  pfl_cache *cache = NULL;
+  options.struct_size = sizeof options;
+  case_expect(pfl_cache_create(NULL, &options, &cache, &cache_error),
+              &cache_error, PFL_STATUS_INVALID_ARGUMENT, "context is NULL");
+  case_expect(pfl_cache_create(context(1), NULL, &cache, &cache_error),
+              &cache_error, PFL_STATUS_INVALID_ARGUMENT, "is NULL");
+  case_expect(pfl_cache_create(context(1), &options, NULL, &cache_error),
+              &cache_error, PFL_STATUS_INVALID_ARGUMENT, "out_cache is NULL");
+  pfl_cache_destroy(NULL);
+}
+
+/* A machine of a megabyte: sanitizers end a program that asks for too much. */
+static void *modest_allocate(void *user, size_t bytes) {
+  (void)user;
+  return bytes > 1 << 20 ? NULL : malloc(bytes);
+}
+
+static void modest_release(void *user, void *memory) {
+  (void)user;
+  free(memory);
+}
+
+/* Absurd sizes are refused, and at once. */
+static void test_too_large(void) {
+  pfl_context_options own = {
+      .struct_size = sizeof own,
+      .threads = 1,
+      .allocator = {modest_allocate, modest_release, NULL}};
+  pfl_context *made = NULL;
+  CHECK_NEED(!pfl_context_create(&own, &made, &cache_error));
+  pfl_cache_options options = small;
+  pfl_cache *cache = NULL;
+  options.struct_size = sizeof options;
+  options.page_count = INT32_MAX;
+  options.page_length = 1 << 20;
+  options.kv_heads = 64;
+  case_expect(pfl_cache_create(made, &options, &cache, &cache_error),
+              &cache_error, PFL_STATUS_RESOURCE_EXHAUSTED, "no memory");
+  options = small;
+  options.struct_size = sizeof options;
+  options.sequence_count = options.sequence_length = INT32_MAX;
+  case_expect(pfl_cache_create(made, &options, &cache, &cache_error),
+              &cache_error, PFL_STATUS_RESOURCE_EXHAUSTED, "no memory");
+  pfl_context_destroy(made);
+}
+
+static void test_defaults(void) {
+  pfl_cache_options options = {
+      .kv_heads = 1, .head_dim = 8, .page_count = 3, .sequence_count = 2};
+  cache_case c = cache_case_make(context(1), options);
+  pfl_cache_usage usage = cache_usage(&c);
+  CHECK(usage.page_length == 64 && usage.sequence_length == 3 * 64 &&
+            usage.page_room == 3 && usage.sequence_room == 2 &&
+            usage.bytes == 3 * 64 * 2 * 8 * 4,
+        "%d, %d, %d bytes", (int)usage.page_length, (int)usage.sequence_length,
+        (int)usage.bytes);
+  cache_case_free(&c);
+}
+
+/* What is asked for, and not given back. */
+static void *counting_allocate(void *user, size_t bytes) {
+  *(size_t *)user += bytes;
+  return malloc(bytes);
+}
+
+/* docs/memory.md: pages and tables; each array has room to align it. */
+static void test_memory(void) {
+  size_t bytes = 0;
+  pfl_context_options own = {
+      .struct_size = sizeof own,
+      .threads = 1,
+      .allocator = {counting_allocate, modest_release, &bytes}};
+  pfl_context *made = NULL;
+  CHECK_NEED(!pfl_context_create(&own, &made, &cache_error));
+  pfl_cache_options options = {.kv_heads = 3,
+                               .head_dim = 16,
+                               .v_head_dim = 8,
+                               .dtype = PFL_DTYPE_BF16,
+                               .cache_dtype = PFL_DTYPE_I8,
+                               .page_length = 32,
+                               .page_count = 2000,
+                               .sequence_count = 100,
+                               .sequence_length = 1000};
+  bytes = 0;
+  cache_case c = cache_case_make(made, options);
+  size_t pages = 2000 * 32 * 3 * (16 + 8 + 8);
+  size_t tables = 8 * 2000 + 100 * (25 + 8 * 32);
+  CHECK((size_t)cache_usage(&c).bytes == pages, "%d bytes of pages, not %d",
+        (int)cache_usage(&c).bytes, (int)pages);
+  CHECK(bytes >= pages + tables && bytes <= pages + tables + 15 * 72 + 1024,
+        "%d bytes, not %d", (int)bytes, (int)(pages + tables));
+  cache_case_free(&c);
+  pfl_context_destroy(made);
+}
+
+/* ---- Sharing --------------------------------------------------------------
+ */
+
+static void expect_pages(const cache_case *c, int64_t pages) {
+  CHECK(cache_usage(c).page_count == pages, "%d pages in use, not %d",
+        (int)cache_usage(c).page_count, (int)pages);
+  plain_compare(c);
+}
+
+/* Pages of 4: a prefix of 10 tokens is two and a half. */
+static void test_sharing(void) {
+  cache_case c = cache_case_make(context(2), small);
+  c.plain[0].name = create(c.cache);
+  append(&c, 0, 10, PFL_STATUS_OK);
+  expect_pages(&c, 3);
+  fork_at(&c, 0, 1, 10);
+  fork_at(&c, 0, 2, 9);
+  fork_at(&c, 0, 3, 8);
+  expect_pages(&c, 3);
+  append(&c, 3, 1, PFL_STATUS_OK); /* a page of its own */
+  expect_pages(&c, 4);
+  append(&c, 1, 1, PFL_STATUS_OK); /* a copy of the half one */
+  expect_pages(&c, 5);
+  append(&c, 0, 1, PFL_STATUS_OK); /* and another */
+  expect_pages(&c, 6);
+  append(&c, 2, 1, PFL_STATUS_OK); /* whoever is last goes on in it */
+  expect_pages(&c, 6);
+  CACHE_OK(pfl_sequence_destroy(c.cache, c.plain[0].name, &cache_error));
+  c.plain[0].name = 0;
+  expect_pages(&c, 5); /* two are the others' still */
+  step_clear(&c);
+  expect_pages(&c, 0);
+  cache_case_free(&c);
+}
+
+/* Two sequences of one call in one page: who comes first copies it, with rows
+ * that the other is about to write. */
+static void test_sharers_in_one_call(void) {
+  for (int round = 0; round < 50; round++) {
+    cache_case c = cache_case_make(context(1 + round % 4), small);
+    c.plain[0].name = create(c.cache);
+    append(&c, 0, 7, PFL_STATUS_OK);
+    fork_at(&c, 0, 1, 5);
+    fork_at(&c, 0, 2, 6);
+    int which[] = {0, 1, 2};
+    pfl_sequence names[3];
+    step_names(&c, which, 3, names);
+    pfl_cache_append_args args = {
+        .struct_size = sizeof args,
+        .batch = 3,
+        .length = 2,
+        .sequences = names,
+        .k = plain_numbers(3 * 2 * 2 * c.D, c.dtype),
+        .v = plain_numbers(3 * 2 * 2 * c.Dv, c.dtype)};
+    CACHE_OK(pfl_cache_append(c.cache, &args, &cache_error));
+    for (int b = 0; b < 3; b++) plain_append(&c, b, b, 2, args.k, args.v);
+    plain_compare(&c);
+    guarded_release();
+    cache_case_free(&c);
+  }
+}
+
+/* ---- Full caches ----------------------------------------------------------
+ */
+
+static void test_out_of_pages(void) {
+  pfl_cache_options options = small;
+  options.page_count = 5;
+  cache_case c = cache_case_make(context(2), options);
+  c.plain[0].name = create(c.cache);
+  c.plain[1].name = create(c.cache);
+  append(&c, 0, 21, PFL_STATUS_OUT_OF_RANGE);
+  append(&c, 0, 17, PFL_STATUS_OK);
+  append(&c, 1, 1, PFL_STATUS_RESOURCE_EXHAUSTED);
+  expect_pages(&c, 5);
+  /* room for the first of a batch and not for the second: neither grows */
+  CACHE_OK(pfl_sequence_truncate(c.cache, c.plain[0].name, 15, &cache_error));
+  c.plain[0].length = 15;
+  pfl_sequence names[] = {c.plain[0].name, c.plain[1].name};
+  pfl_cache_append_args args = {.struct_size = sizeof args,
+                                .batch = 2,
+                                .length = 2,
+                                .sequences = names,
+                                .k = plain_numbers(2 * 2 * 2 * c.D, c.dtype),
+                                .v = plain_numbers(2 * 2 * 2 * c.Dv, c.dtype)};
+  case_expect(pfl_cache_append(c.cache, &args, &cache_error), &cache_error,
+              PFL_STATUS_RESOURCE_EXHAUSTED, "no page is free");
+  expect_pages(&c, 4);
+  append(&c, 0, 1, PFL_STATUS_OK);
+  append(&c, 1, 4, PFL_STATUS_OK);
+  expect_pages(&c, 5);
+  /* a copy of a shared page is a page too */
+  fork_at(&c, 0, 2, 15);
+  append(&c, 2, 1, PFL_STATUS_RESOURCE_EXHAUSTED);
+  expect_pages(&c, 5);
+  guarded_release();
+  cache_case_free(&c);
+}
+
+static void test_sequence_room(void) {
+  pfl_cache_options options = small;
+  options.sequence_length = 6;
+  cache_case c = cache_case_make(context(1), options);
+  c.plain[0].name = create(c.cache);
+  append(&c, 0, 7, PFL_STATUS_OUT_OF_RANGE);
+  append(&c, 0, 6, PFL_STATUS_OK);
+  append(&c, 0, 1, PFL_STATUS_OUT_OF_RANGE);
+  append(&c, 0, 0, PFL_STATUS_OK);
+  expect_pages(&c, 2);
+  for (int i = 1; i < small.sequence_count; i++)
+    c.plain[i].name = create(c.cache);
+  pfl_sequence name = 0;
+  case_expect(pfl_sequence_create(c.cache, &name, &cache_error), &cache_error,
+              PFL_STATUS_RESOURCE_EXHAUSTED, "sequence_count");
+  case_expect(
+      pfl_sequence_fork(c.cache, c.plain[0].name, 1, &name, &cache_error),
+      &cache_error, PFL_STATUS_RESOURCE_EXHAUSTED, "sequence_count");
+  expect_pages(&c, 2);
+  cache_case_free(&c);
+}
+
+/* ---- Misuse ---------------------------------------------------------------
+ */
+
+static void expect(const cache_case *c, pfl_status got, pfl_status status,
+                   const char *message) {
+  case_expect(got, &cache_error, status, message);
+  plain_compare(c);
+}
+
+static void test_foreign_sequences(void) {
+  cache_case c = cache_case_make(context(1), small);
+  c.plain[0].name = create(c.cache);
+  append(&c, 0, 5, PFL_STATUS_OK);
+  pfl_sequence gone = create(c.cache), own = c.plain[0].name, out = 0;
+  CACHE_OK(pfl_sequence_destroy(c.cache, gone, &cache_error));
+  c.plain[1].name = create(c.cache); /* in the place of the one that is gone */
+  const pfl_sequence foreign[] = {
+      0, gone, own + 1, UINT64_MAX, own | (pfl_sequence)1 << 40, 7};
+  for (int i = 0; i < COUNT(foreign); i++) {
+    int64_t length = -1;
+    const pfl_status NONE = PFL_STATUS_NOT_FOUND;
+    expect(&c, pfl_sequence_fork(c.cache, foreign[i], 0, &out, &cache_error),
+           NONE, "none of this cache's");
+    expect(&c, pfl_sequence_truncate(c.cache, foreign[i], 0, &cache_error),
+           NONE, "none of this cache's");
+    expect(&c, pfl_sequence_destroy(c.cache, foreign[i], &cache_error), NONE,
+           "none of this cache's");
+    expect(&c, pfl_sequence_length(c.cache, foreign[i], &length, &cache_error),
+           NONE, "none of this cache's");
+    pfl_sequence names[] = {own, foreign[i]};
+    float numbers[2 * 2 * 5] = {0};
+    pfl_cache_append_args args = {.struct_size = sizeof args,
+                                  .batch = 2,
+                                  .length = 1,
+                                  .sequences = names,
+                                  .k = numbers,
+                                  .v = numbers};
+    expect(&c, pfl_cache_append(c.cache, &args, &cache_error), NONE,
+           "none of this cache's");
+    CHECK(!out && length == -1, "an output was written");
+  }
+  cache_case_free(&c);
+}
+
+/* A call with one thing wrong. */
+typedef struct misuse {
+  pfl_cache_append_args append;
+  pfl_cache_decode_args decode;
+  pfl_cache_read_args read;
+} misuse;
+
+static void test_misuse(void) {
+  cache_case c = cache_case_make(context(2), small);
+  c.plain[0].name = create(c.cache);
+  append(&c, 0, 6, PFL_STATUS_OK);
+  pfl_sequence twice[] = {c.plain[0].name, c.plain[0].name};
+  float *numbers = guarded_allocate(2 * 4 * 2 * 5, sizeof *numbers);
+  float *o = guarded_allocate(2 * 4 * 3, sizeof *o);
+  memset(numbers, 0, 2 * 4 * 2 * 5 * sizeof *numbers);
+  const misuse good = {.append = {.struct_size = sizeof good.append,
+                                  .batch = 1,
+                                  .length = 1,
+                                  .sequences = twice,
+                                  .k = numbers,
+                                  .v = numbers},
+                       .decode = {.struct_size = sizeof good.decode,
+                                  .batch = 1,
+                                  .q_heads = 4,
+                                  .q_length = 1,
+                                  .sequences = twice,
+                                  .q = numbers,
+                                  .k = numbers,
+                                  .v = numbers,
+                                  .out_o = o},
+                       .read = {.struct_size = sizeof good.read,
+                                .sequence = twice[0],
+                                .length = 6,
+                                .out_k = o}};
+#define MISUSE(what, spoil, status, message)                          \
+  do {                                                                \
+    misuse m = good;                                                  \
+    spoil;                                                            \
+    pfl_cache_usage before = cache_usage(&c);                         \
+    expect(&c, pfl_cache_##what(c.cache, &m.what, &cache_error),      \
+           PFL_STATUS_##status, message);                             \
+    step_check_unchanged(&c, &before);                                \
+    CHECK(guarded_is_untouched(o, 2 * 4 * 3 * sizeof *o), "written"); \
+  } while (0)
+  MISUSE(append, m.append.struct_size = 8, INVALID_ARGUMENT, "struct_size");
+  MISUSE(append, m.append.batch = -1, INVALID_ARGUMENT, "batch is -1");
+  MISUSE(append, m.append.length = -1, INVALID_ARGUMENT, "length is -1");
+  MISUSE(append, m.append.length = INT64_MAX, OUT_OF_RANGE, "sequence_length");
+  MISUSE(append, m.append.k = NULL, INVALID_ARGUMENT, "k is NULL");
+  MISUSE(append, m.append.v = NULL, INVALID_ARGUMENT, "v is NULL");
+  MISUSE(append, m.append.k = (char *)numbers + 1, INVALID_ARGUMENT,
+         "multiple of 4");
+  MISUSE(append, m.append.sequences = NULL, INVALID_ARGUMENT, "sequences");
+  MISUSE(append, m.append.batch = 2, INVALID_ARGUMENT, "given twice");
+  MISUSE(decode, m.decode.struct_size = 0, INVALID_ARGUMENT, "struct_size");
+  MISUSE(decode, m.decode.batch = -1, INVALID_ARGUMENT, "batch is -1");
+  MISUSE(decode, m.decode.batch = 2, INVALID_ARGUMENT, "given twice");
+  MISUSE(decode, m.decode.q_heads = 3, INVALID_ARGUMENT, "multiple of");
+  MISUSE(decode, m.decode.q_length = 0, INVALID_ARGUMENT, "q_length is 0");
+  MISUSE(decode, m.decode.q = NULL, INVALID_ARGUMENT, "q is NULL");
+  MISUSE(decode, m.decode.out_o = NULL, INVALID_ARGUMENT, "out_o is NULL");
+  MISUSE(decode, m.decode.k = NULL, INVALID_ARGUMENT, "both or neither");
+  MISUSE(decode, m.decode.v = NULL, INVALID_ARGUMENT, "both or neither");
+  MISUSE(decode, m.decode.scoring.scale = (double)NAN, INVALID_ARGUMENT,
+         "scale is");
+  MISUSE(decode, m.decode.q_length = 1000, OUT_OF_RANGE, "sequence_length");
+  MISUSE(decode, m.decode.sinks = (float *)((char *)numbers + 2),
+         INVALID_ARGUMENT, "sinks");
+  MISUSE(read, m.read.begin = 1, OUT_OF_RANGE, "within the 6 tokens");
+  MISUSE(read, m.read.begin = -1, OUT_OF_RANGE, "begin is -1");
+  MISUSE(read, m.read.length = -1, OUT_OF_RANGE, "length -1");
+  MISUSE(read, m.read.length = INT64_MAX, OUT_OF_RANGE, "within");
+  MISUSE(read, m.read.out_k = (char *)o + 1, INVALID_ARGUMENT, "out_k");
+  MISUSE(read, m.read.out_k_scale = o, INVALID_ARGUMENT, "int8");
+  MISUSE(read, m.read.sequence = 3, NOT_FOUND, "none of this");
+#undef MISUSE
+  expect(&c, pfl_sequence_truncate(c.cache, twice[0], 7, &cache_error),
+         PFL_STATUS_OUT_OF_RANGE, "length is 7");
+  expect(&c, pfl_sequence_truncate(c.cache, twice[0], -1, &cache_error),
+         PFL_STATUS_OUT_OF_RANGE, "length is -1");
+  expect(&c, pfl_sequence_fork(c.cache, twice[0], 7, twice, &cache_error),
+         PFL_STATUS_OUT_OF_RANGE, "length is 7");
+  guarded_release();
+  cache_case_free(&c);
+}
+
+static void test_nulls(void) {
+  cache_case c = cache_case_make(context(1), small);
+  pfl_sequence name = create(c.cache);
+  int64_t length;
+  const pfl_status BAD = PFL_STATUS_INVALID_ARGUMENT;
+  CHECK(pfl_sequence_create(NULL, &name, NULL) == BAD, "create");
+  CHECK(pfl_sequence_create(c.cache, NULL, NULL) == BAD, "create");
+  CHECK(pfl_sequence_fork(c.cache, name, 0, NULL, NULL) == BAD, "fork");
+  CHECK(pfl_sequence_destroy(NULL, name, NULL) == BAD, "destroy");
+  CHECK(pfl_sequence_truncate(NULL, name, 0, NULL) == BAD, "truncate");
+  CHECK(pfl_sequence_length(NULL, name, &length, NULL) == BAD, "length");
+  CHECK(pfl_sequence_length(c.cache, name, NULL, NULL) == BAD, "length");
+  CHECK(pfl_cache_clear(NULL, NULL) == BAD, "clear");
+  CHECK(pfl_cache_measure(c.cache, NULL, NULL) == BAD, "measure");
+  CHECK(pfl_cache_list(c.cache, 1, NULL, &length, NULL) == BAD, "list");
+  CHECK(pfl_cache_list(c.cache, 0, NULL, NULL, NULL) == BAD, "list");
+  CHECK(pfl_cache_append(c.cache, NULL, NULL) == BAD, "append");
+  CHECK(pfl_cache_decode(c.cache, NULL, NULL) == BAD, "decode");
+  CHECK(pfl_cache_read(c.cache, NULL, NULL) == BAD, "read");
+  CHECK(pfl_cache_save(c.cache, NULL, NULL) == BAD, "save");
+  CHECK(pfl_cache_save(NULL, "x", NULL) == BAD, "save");
+  CHECK(!pfl_cache_list(c.cache, 0, NULL, &length, NULL) && length == 1,
+        "counting needs no room");
+  cache_case_free(&c);
+}
+
+/* ---- Numbers --------------------------------------------------------------
+ */
+
+/* Tokens that are zeros, tiny, huge, or not finite. */
+static void test_quantising(void) {
+  pfl_cache_options options = small;
+  options.cache_dtype = PFL_DTYPE_I8;
+  options.v_head_dim = 0;
+  static const float rows[][5] = {{0, 0, 0, 0, -0.0f},
+                                  {1, -1, 0.5f, 0.25f, -0.126f},
+                                  {FLT_MAX, -FLT_MAX, 1, 0, FLT_MAX / 2},
+                                  {FLT_MIN, 1e-44f, -1e-45f, 0, 0},
+                                  {1e-45f, 0, 0, 0, -1e-45f},
+                                  {1e-43f, -1e-43f, 3e-45f, 0, 0},
+                                  {NAN, 1, 2, 3, 4},
+                                  {1, 2, INFINITY, 3, 4},
+                                  {-INFINITY, 0, 0, 0, 0},
+                                  {127, 63.5f, 62.5f, 0.5f, -1.5f}};
+  for (int i = 0; i < COUNT(rows); i++) {
+    cache_case c = cache_case_make(context(1), options);
+    c.plain[0].name = create(c.cache);
+    float *numbers = guarded_allocate(2 * 5, sizeof *numbers);
+    memcpy(numbers, rows[i], sizeof rows[i]);
+    memcpy(numbers + 5, rows[i], sizeof rows[i]);
+    pfl_cache_append_args args = {.struct_size = sizeof args,
+                                  .batch = 1,
+                                  .length = 1,
+                                  .sequences = &c.plain[0].name,
+                                  .k = numbers,
+                                  .v = numbers};
+    CACHE_OK(pfl_cache_append(c.cache, &args, &cache_error));
+    plain_append(&c, 0, 0, 1, numbers, numbers);
+    plain_compare(&c);
+    guarded_release();
+    cache_case_free(&c);
+  }
+}
+
+/* ---- Soak -----------------------------------------------------------------
+ */
+
+/* Every pairing of dtypes, and pages from one token to more than there are. */
+static const pfl_cache_options soaked[] = {{.kv_heads = 2,
+                                            .head_dim = 5,
+                                            .v_head_dim = 3,
+                                            .page_length = 4,
+                                            .page_count = 60,
+                                            .sequence_count = 9},
+                                           {.kv_heads = 1,
+                                            .head_dim = 16,
+                                            .dtype = PFL_DTYPE_BF16,
+                                            .page_length = 16,
+                                            .page_count = 25,
+                                            .sequence_count = 12},
+                                           {.kv_heads = 3,
+                                            .head_dim = 8,
+                                            .dtype = PFL_DTYPE_F16,
+                                            .page_length = 7,
+                                            .page_count = 70,
+                                            .sequence_count = 16},
+                                           {.kv_heads = 2,
+                                            .head_dim = 7,
+                                            .dtype = PFL_DTYPE_F32,
+                                            .cache_dtype = PFL_DTYPE_I8,
+                                            .page_length = 8,
+                                            .page_count = 50,
+                                            .sequence_count = 10},
+                                           {.kv_heads = 2,
+                                            .head_dim = 16,
+                                            .dtype = PFL_DTYPE_BF16,
+                                            .cache_dtype = PFL_DTYPE_I8,
+                                            .page_length = 1,
+                                            .page_count = 300,
+                                            .sequence_count = 6},
+                                           {.kv_heads = 1,
+                                            .head_dim = 3,
+                                            .page_length = 256,
+                                            .page_count = 9,
+                                            .sequence_count = 10}};
+
+static void soak(pfl_cache_options options, int number, int steps) {
+  options.sequence_length = PLAIN_TOKENS;
+  cache_case c = cache_case_make(context(1 + number % 3), options);
+  for (int step = 0; step < steps; step++) {
+    snprintf(call_text, sizeof call_text, "cache %d, step %d", number, step);
+    step_any(&c, step_compare_bits);
+    if (step % 50 == 0) plain_compare(&c);
+  }
+  plain_compare(&c);
+  step_clear(&c);
+  cache_case_free(&c);
+}
+
+static void test_soak(void) {
+  int steps = check_cases(10000) / COUNT(soaked);
+  for (int i = 0; i < COUNT(soaked); i++) soak(soaked[i], i, steps);
+}
+
+/* The same steps on other numbers of threads: the same bits, which each run
+ * holds against the copy's of one thread; and the same file. */
+static void test_same_file(void) {
+  char *bytes[2];
+  size_t sizes[2];
+  uint64_t state = check_state;
+  for (int run = 0; run < 2; run++) {
+    check_state = state;
+    pfl_cache_options options = soaked[3];
+    options.sequence_length = PLAIN_TOKENS;
+    cache_case c = cache_case_make(context(1 + 3 * run), options);
+    for (int step = 0; step < 200; step++) step_any(&c, step_compare_bits);
+    CACHE_OK(pfl_cache_save(c.cache, in_directory("same"), &cache_error));
+    bytes[run] = get_file(in_directory("same"), &sizes[run]);
+    CHECK_NEED(!remove(in_directory("same")));
+    cache_case_free(&c);
+  }
+  CHECK(sizes[0] == sizes[1] && !memcmp(bytes[0], bytes[1], sizes[0]),
+        "the files of %zu and %zu bytes differ", sizes[0], sizes[1]);
+  free(bytes[0]);
+  free(bytes[1]);
+}
+
+/* ---- Files ----------------------------------------------------------------
+ */
+
+/* Saves, and goes on with what is loaded, under the same names. */
+static void reload(cache_case *c) {
+  pfl_cache *loaded = NULL;
+  pfl_cache_usage before = cache_usage(c);
+  CACHE_OK(pfl_cache_save(c->cache, in_directory("cache"), &cache_error));
+  CACHE_OK(pfl_cache_load(c->context, &c->options, in_directory("cache"),
+                          &loaded, &cache_error));
+  CHECK_NEED(loaded);
+  pfl_cache_destroy(c->cache);
+  c->cache = loaded;
+  step_check_unchanged(c, &before);
+  size_t first, second;
+  char *once = get_file(in_directory("cache"), &first);
+  CACHE_OK(pfl_cache_save(c->cache, in_directory("cache"), &cache_error));
+  char *again = get_file(in_directory("cache"), &second);
+  CHECK(first == second && !memcmp(once, again, first),
+        "a cache that was loaded is saved as other bytes");
+  free(once);
+  free(again);
+  CHECK_NEED(!remove(in_directory("cache")));
+}
+
+static void test_files(void) {
+  for (int i = 0; i < COUNT(soaked); i++) {
+    pfl_cache_options options = soaked[i];
+    options.sequence_length = PLAIN_TOKENS;
+    cache_case c = cache_case_make(context(2), options);
+    reload(&c); /* of nothing */
+    for (int round = 0; round < check_cases(5); round++) {
+      for (int step = 0; step < 60; step++) step_any(&c, step_compare_bits);
+      reload(&c);
+    }
+    cache_case_free(&c);
+  }
+}
+
+/* A cache of three sequences, of which two share pages, in a file. */
+static cache_case make_file(const pfl_cache_options *options) {
+  cache_case c = cache_case_make(context(1), *options);
+  c.plain[0].name = create(c.cache);
+  append(&c, 0, 6, PFL_STATUS_OK);
+  fork_at(&c, 0, 1, 5);
+  c.plain[2].name = create(c.cache);
+  append(&c, 2, 3, PFL_STATUS_OK);
+  CACHE_OK(pfl_cache_save(c.cache, in_directory("cache"), &cache_error));
+  return c;
+}
+
+static void expect_load(const cache_case *c, pfl_status status,
+                        const char *message) {
+  pfl_cache *cache = NULL;
+  case_expect(pfl_cache_load(c->context, &c->options, in_directory("cache"),
+                             &cache, &cache_error),
+              &cache_error, status, message);
+  CHECK(!cache == (status != PFL_STATUS_OK), "a cache: %s", message);
+  pfl_cache_destroy(cache);
+}
+
+static void test_other_options(void) {
+  cache_case good = make_file(&small);
+#define OTHER(spoil, status, message)              \
+  do {                                             \
+    cache_case c = good;                           \
+    spoil;                                         \
+    expect_load(&c, PFL_STATUS_##status, message); \
+  } while (0)
+  OTHER((void)0, OK, "as it was saved");
+  OTHER(c.options.page_count = 3, OK, "with fewer pages, but enough");
+  OTHER(c.options.sequence_count = 3, OK, "with as many sequences");
+  OTHER(c.options.sequence_length = 6, OK, "with shorter sequences");
+  OTHER(c.options.page_count = 2, FAILED_PRECONDITION, "3 pages");
+  OTHER(c.options.sequence_count = 2, FAILED_PRECONDITION, "sequences[2]");
+  OTHER(c.options.sequence_length = 5, FAILED_PRECONDITION, "lengths[0] is 6");
+  OTHER(c.options.kv_heads = 1, FAILED_PRECONDITION, "tensor k");
+  OTHER(c.options.head_dim = 6, FAILED_PRECONDITION, "tensor k");
+  OTHER(c.options.v_head_dim = 0, FAILED_PRECONDITION, "tensor v");
+  OTHER(c.options.page_length = 8, FAILED_PRECONDITION, "tensor k");
+  OTHER(c.options.dtype = PFL_DTYPE_BF16, FAILED_PRECONDITION, "F32");
+  OTHER(c.options.cache_dtype = PFL_DTYPE_I8, FAILED_PRECONDITION, "F32");
+  OTHER(c.options.head_dim = 0, INVALID_ARGUMENT, "head_dim is 0");
+#undef OTHER
+  CHECK_NEED(!remove(in_directory("cache")));
+  expect_load(&good, PFL_STATUS_NOT_FOUND, "cache");
+  cache_case_free(&good);
+}
+
+/* Writes the file's tensors with integer `at` of one of them changed. */
+static void expect_number(const cache_case *c, const char *tensor, int at,
+                          int32_t number, const char *message) {
+  static const pfl_allocator heap;
+  safetensors_file file;
+  char kept[512];
+  snprintf(kept, sizeof kept, "%s", in_directory("cache"));
+  CHECK_NEED(!safetensors_read(kept, &heap, &file, &cache_error));
+  const safetensors_tensor *found = safetensors_find(&file, tensor);
+  CHECK_NEED(found && at * 4 < found->bytes);
+  int32_t *place = (int32_t *)found->data + at, before = *place;
+  *place = number;
+  CHECK_NEED(!safetensors_write(kept, file.tensors, file.count, NULL, NULL));
+  expect_load(c, PFL_STATUS_DATA_LOSS, message);
+  *place = before;
+  CHECK_NEED(!safetensors_write(kept, file.tensors, file.count, NULL, NULL));
+  expect_load(c, PFL_STATUS_OK, "mended");
+  safetensors_release(&file);
+}
+
+static void test_wrong_numbers(void) {
+  cache_case c = make_file(&small);
+  static const int32_t absurd[] = {-1, INT32_MIN};
+  for (int i = 0; i < COUNT(absurd); i++) {
+    expect_number(&c, "block_table", 0, absurd[i], "block_table[0][0]");
+    expect_number(&c, "block_table", 3, absurd[i], "block_table[1][1]");
+    expect_number(&c, "lengths", 1, absurd[i], "lengths[1]");
+    expect_number(&c, "sequences", 2, absurd[i], "sequences[1]");
+  }
+  expect_number(&c, "block_table", 1, 3, "block_table[0][1] is 3");
+  expect_number(&c, "block_table", 4, INT32_MAX, "block_table[2][0]");
+  expect_number(&c, "lengths", 0, 9, "lengths[0] is 9");
+  expect_number(&c, "lengths", 2, INT32_MAX, "lengths[2]");
+  expect_number(&c, "sequences", 1, 0, "sequences[0]");
+  expect_number(&c, "sequences", 2, 0, "at the place of another");
+  CHECK_NEED(!remove(in_directory("cache")));
+  cache_case_free(&c);
+}
+
+/* A cache that was loaded from whatever bytes: all of it can be used. */
+static void use_all(pfl_cache *cache) {
+  pfl_sequence names[8];
+  int64_t count = 0;
+  float numbers[8 * 4 * 5] = {0}, o[8 * 4 * 3], lse[8 * 4];
+  CACHE_OK(pfl_cache_list(cache, 8, names, &count, &cache_error));
+  pfl_cache_decode_args args = {.struct_size = sizeof args,
+                                .batch = count,
+                                .q_heads = 4,
+                                .q_length = 1,
+                                .sequences = names,
+                                .q = numbers,
+                                .k = numbers,
+                                .v = numbers,
+                                .out_o = o,
+                                .out_lse = lse};
+  CACHE_OK(pfl_cache_decode(cache, &args, &cache_error));
+  CACHE_OK(pfl_cache_clear(cache, &cache_error));
+  pfl_cache_usage usage = {.struct_size = sizeof usage};
+  CACHE_OK(pfl_cache_measure(cache, &usage, &cache_error));
+  CHECK(!usage.page_count, "%d pages are lost", (int)usage.page_count);
+}
+
+/* Any byte changed, any length: refused with a message, or a cache. */
+static void test_damaged_files(void) {
+  cache_case c = make_file(&small);
+  char path[512];
+  size_t size;
+  snprintf(path, sizeof path, "%s", in_directory("cache"));
+  char *bytes = get_file(path, &size);
+  int accepted = 0, cases = check_cases(3000);
+  for (int i = 0; i < cases; i++) {
+    char *damaged = malloc(size);
+    CHECK_NEED(damaged);
+    memcpy(damaged, bytes, size);
+    size_t length = i % 10 ? size : (size_t)check_between(0, (int64_t)size - 1);
+    for (int64_t n = check_between(i % 10 != 0, 3); n > 0; n--)
+      damaged[check_between(0, (int64_t)size - 1)] = (char)check_random();
+    put_file(path, damaged, length);
+    free(damaged);
+    pfl_cache *cache = NULL;
+    cache_error.message[0] = 0;
+    pfl_status status =
+        pfl_cache_load(c.context, &c.options, path, &cache, &cache_error);
+    CHECK(!status == (cache != NULL), "%s", pfl_status_name(status));
+    if (cache)
+      use_all(cache), accepted++;
+    else
+      CHECK((status == PFL_STATUS_DATA_LOSS ||
+             status == PFL_STATUS_FAILED_PRECONDITION) &&
+                cache_error.message[0],
+            "%s: %s", pfl_status_name(status), cache_error.message);
+    pfl_cache_destroy(cache);
+  }
+  printf("%d of %d damaged files still were caches\n", accepted, cases);
+  free(bytes);
+  CHECK_NEED(!remove(path));
+  cache_case_free(&c);
+}
+
+static void test_places(void) {
+  cache_case c = make_file(&small);
+  const char *path = in_directory("cache");
+  CHECK_NEED(!remove(path));
+  case_expect(pfl_cache_save(c.cache, in_directory("no/such"), &cache_error),
+              &cache_error, PFL_STATUS_NOT_FOUND, "no/such");
+  case_expect(pfl_cache_save(c.cache, directory, &cache_error), &cache_error,
+              PFL_STATUS_INVALID_ARGUMENT, "directory");
+  CHECK(files_in_directory() == 0, "a file was left");
+  plain_compare(&c);
+  cache_case_free(&c);
+}
+
+/* ---- Memory ---------------------------------------------------------------
+ */
+
+/* A life of a cache: made, filled, saved, loaded, used. */
+static pfl_status live(pfl_context *own, const pfl_cache_options *options) {
+  pfl_cache *cache = NULL, *loaded = NULL;
+  pfl_sequence name;
+  float numbers[2 * 4 * 5] = {0}, o[4 * 3];
+  pfl_status status = pfl_cache_create(own, options, &cache, &cache_error);
+  if (status) return status;
+  CACHE_OK(pfl_sequence_create(cache, &name, &cache_error));
+  pfl_cache_decode_args args = {.struct_size = sizeof args,
+                                .batch = 1,
+                                .q_heads = 4,
+                                .q_length = 1,
+                                .sequences = &name,
+                                .q = numbers,
+                                .k = numbers,
+                                .v = numbers,
+                                .out_o = o};
+  int64_t length = -1;
+  status = pfl_cache_decode(cache, &args, &cache_error);
+  CACHE_OK(pfl_sequence_length(cache, name, &length, &cache_error));
+  CHECK(length == !status, "%d tokens after %s", (int)length,
+        pfl_status_name(status));
+  if (!status)
+    status = pfl_cache_save(cache, in_directory("cache"), &cache_error);
+  if (!status)
+    status = pfl_cache_load(own, options, in_directory("cache"), &loaded,
+                            &cache_error);
+  if (!status) use_all(loaded);
+  pfl_cache_destroy(cache);
+  pfl_cache_destroy(loaded);
+  return status;
+}
+
+static void test_without_memory(void) {
+  pfl_cache_options options = small;
+  options.struct_size = sizeof options;
+  for (failing_state state = {0}; failing_next(&state);) {
+    pfl_context_options own = {.struct_size = sizeof own,
+                               .threads = 2,
+                               .allocator = failing_allocator(&state)};
+    pfl_context *made = NULL;
+    pfl_status status = pfl_context_create(&own, &made, &cache_error);
+    if (!status) status = live(made, &options);
+    pfl_context_destroy(made);
+    state.done = failing_check(&state, status);
+  }
+  remove(in_directory("cache"));
+  CHECK(files_in_directory() == 0, "a file was left");
+}
+
+/* ---- Threads --------------------------------------------------------------
+ */
+
+enum { USERS = 4, USER_STEPS = 60 };
+
+typedef struct user {
+  pthread_t thread;
+  pfl_cache *cache;
+  int failures;
+} user;
+
+/* A sequence of its own in a cache that others use too. */
+static void *use(void *argument) {
+  user *u = argument;
+  pfl_sequence name = 0, fork = 0;
+  float numbers[2 * 4 * 5], o[4 * 3];
+  for (int i = 0; i < COUNT(numbers); i++) numbers[i] = (float)(i % 3);
+  pfl_cache_decode_args args = {.struct_size = sizeof args,
+                                .batch = 1,
+                                .q_heads = 4,
+                                .q_length = 1,
+                                .sequences = &name,
+                                .q = numbers,
+                                .k = numbers,
+                                .v = numbers,
+                                .out_o = o};
+  u->failures += pfl_sequence_create(u->cache, &name, NULL) != PFL_STATUS_OK;
+  for (int64_t step = 1; step <= USER_STEPS; step++) {
+    int64_t length = 0;
+    u->failures += pfl_cache_decode(u->cache, &args, NULL) != PFL_STATUS_OK;
+    u->failures +=
+        pfl_sequence_fork(u->cache, name, step / 2, &fork, NULL) != 0;
+    u->failures += pfl_sequence_length(u->cache, name, &length, NULL) != 0;
+    u->failures += length != step;
+    u->failures += pfl_sequence_destroy(u->cache, fork, NULL) != PFL_STATUS_OK;
+  }
+  return NULL;
+}
+
+static void test_threads(void) {
+  pfl_cache_options options = small;
+  options.page_count = 2 * USERS * USER_STEPS / 4;
+  cache_case c = cache_case_make(context(2), options);
+  user users[USERS];
+  for (int i = 0; i < USERS; i++) {
+    users[i] = (user){.cache = c.cache};
+    CHECK_NEED(!pthread_create(&users[i].thread, NULL, use, &users[i]));
+  }
+  for (int i = 0; i < USERS; i++) {
+    CHECK_NEED(!pthread_join(users[i].thread, NULL));
+    CHECK(!users[i].failures, "%d calls failed", users[i].failures);
+  }
+  step_clear(&c);
+  cache_case_free(&c);
+}
+
+int main(void) {
+  directory_make();
+  int failed = CHECK_RUN(
+      test_options, test_too_large, test_defaults, test_memory, test_sharing,
+      test_sharers_in_one_call, test_out_of_pages, test_sequence_room,
+      test_foreign_sequences, test_misuse, test_nulls, test_quantising,
+      test_soak, test_same_file, test_files, test_other_options,
+      test_wrong_numbers, test_damaged_files, test_places, test_without_memory,
+      test_threads);
+  call_contexts_destroy();
+  directory_remove();
+  return failed;
+}
