@@ -97,6 +97,41 @@ class Schemas(Case):
         self.assertGreater(seen, 300)
 
 
+class Forecasts(Case):
+    """Where there is no TPU compiler there is no prediction, and a reason."""
+
+    def forecast(self, suite):
+        done = self.pflash(
+            "bench", "--suite", suite, "--part", "predicted", "--json",
+            "f.json", "--html", "f.html", "--csv", "f.csv",
+            environment={"PFLASH_LIBTPU": "/no/libtpu.so"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("predicted (class B), never measured", done.stdout)
+        return json.loads((self.folder / "f.json").read_text())
+
+    def test_none(self):
+        for suite, op in ("training", "backward"), ("decode", "decode"):
+            value = self.forecast(suite)
+            self.assertEqual(json_schema.check(value, schema("bench")), [])
+            cells = value["forecast"]["cells"]
+            self.assertIn(op, {cell["cell"]["op"] for cell in cells})
+            self.assertTrue(value["forecast"]["peers_skipped"])
+            for cell in cells:
+                ours, = cell["sides"]
+                self.assertIn("/no/libtpu.so", ours["skipped"])
+                self.assertGreater(cell["bound_seconds"], 0)
+
+    def test_told_again(self):
+        self.forecast("decode")
+        done = self.pflash("report", "f.json", "--json", "2.json", "--html",
+                           "2.html", "--csv", "2.csv")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("decode 8192 page 16 bf16", done.stdout)
+        for kind in "json", "html", "csv":
+            self.assertEqual((self.folder / f"f.{kind}").read_bytes(),
+                             (self.folder / f"2.{kind}").read_bytes(), kind)
+
+
 class Reports(Case):
     def test_told_again(self):
         """The same from the JSON as from the run, byte for byte."""

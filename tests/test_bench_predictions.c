@@ -27,13 +27,13 @@ static bench_prediction some_prediction(void) {
   bench_prediction p = {.cycles = (double)check_between(0, 1 << 30),
                         .kernel_cycles = (double)check_between(0, 1 << 30),
                         .warnings = check_between(0, 9),
-                        .compiler = "a \"compiler\""};
+                        .by = "a \"compiler\""};
   return p;
 }
 
 static bool is_same(const bench_prediction *a, const bench_prediction *b) {
   return a->cycles == b->cycles && a->kernel_cycles == b->kernel_cycles &&
-         a->warnings == b->warnings && !strcmp(a->compiler, b->compiler);
+         a->warnings == b->warnings && !strcmp(a->by, b->by);
 }
 
 static void test_names(void) {

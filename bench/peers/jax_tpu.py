@@ -6,14 +6,16 @@ JSON objects come on stdin, one a line, and each is answered with one on stdout:
 
     {"versions": true}      {"versions": "jax 0.10.2"}   or   {"skip": "why"}
     {"cell": {...}, "way": 0, "directory": D}
-                            {"title": "splash 1024-1024-512", "forward": [..]}
+                            {"title": "splash 1024-1024-512",
+                             "kernels": [..], "without": [..]}
                             or {"failed": "why", "title": ..}
                             or {"done": true} past a cell's last way
 
 A cell is as for the other peers, with "page" (0: contiguous) and "chips". A way
 is a kernel with its block sizes. D then holds the listing, and inputs.json: what
 the kernels read into their scalar sides, as [{"program", "operand", "words"}].
-"forward" names the kernels that a backward program has on top.
+"kernels" and "without" are how names of programs in it begin: of the kernels,
+and of those that are not to be counted, as a backward program has its forward.
 
 Needs jax and libtpu; TPU_LIBRARY_PATH names another libtpu than jax would take.
 """
@@ -216,14 +218,14 @@ def ways_of(cell):
     op, length = cell["op"], cell["q_length"]
     plain = not (cell["softcap"] or cell["sinks"])
     if op == "decode":
-        if cell["chips"] > 1 or cell["cache_dtype"] != "BF16" or not plain:
+        if cell["chips"] > 1 or cell["cache_dtype"] != "bf16" or not plain:
             return []
         pages = [cell["page"]] if cell["page"] else [256]
         return ([("paged", paged, (page, tokens // page))
                  for page in pages for tokens in PAGED_TOKENS]
                 + [("ragged", ragged, (page, tokens // page))
                    for page in pages for tokens in RAGGED_TOKENS])
-    if cell["dtype"] != "BF16" or not plain or cell["batch"] != 1:
+    if cell["dtype"] != "bf16" or not plain or cell["batch"] != 1:
         return []
     forward = op == "forward"
     ways = [("splash", splash, blocks) for blocks in
@@ -234,10 +236,16 @@ def ways_of(cell):
     return [way for way in ways if max(way[2]) <= length]
 
 
-# What a backward program has in front: the kernels of its forward pass.
-FORWARD_KERNELS = {"splash": ["splash_mha_fwd"], 
-                   "flash": ["jvp_jit_flash_attention"]}
-
+# How the names of their programs begin: of the op, and of a backward program's
+# forward pass.
+KERNELS = {
+    "splash": {"forward": "splash_mha_fwd", "backward": "splash_mha_dkv",
+               "without": "splash_mha_fwd"},
+    "flash": {"forward": "flash_attention", "backward": "flash_mha_bwd",
+              "without": "jvp_jit_flash_attention"},
+    "paged": {"decode": "paged_attention"},
+    "ragged": {"decode": "ragged_paged_attention"},
+}
 
 # Of what the compiler writes, some hundred MiB, what a listing is read from.
 READ = re.compile(r"-\d+-(final_bundles|post-delay-converter|deduplication-map"
@@ -273,7 +281,9 @@ def answer(question, state):
     if question["way"] >= len(ways):
         return {"done": True}
     way = ways[question["way"]]
-    known = {"title": title(way[0], way[2])}
+    names, backward = KERNELS[way[0]], cell["op"] == "backward"
+    known = {"title": title(way[0], way[2]), "kernels": [names[cell["op"]]],
+             "without": [names["without"]] if backward else []}
     try:
         state.setdefault("tpu", None)
         state["tpu"] = state["tpu"] or Tpu()
@@ -281,8 +291,6 @@ def answer(question, state):
     except Exception as error:  # whatever JAX raises is an answer
         words = " ".join(str(error).split())
         return known | {"failed": f"{type(error).__name__}: {words}"[:200]}
-    if cell["op"] == "backward":
-        known["forward"] = FORWARD_KERNELS[way[0]]
     return known
 
 

@@ -161,7 +161,7 @@ static pfl_status prepare(bench *b, pfl_error *error) {
   if (o->part != BENCH_PART_MEASURED) {
     bench_economy *economy = &b->report.economy;
     PFL_TRY(economy_open(o->data, o->prices, o->plan, economy, error));
-    estimate_name_devices(economy);
+    if (o->part != BENCH_PART_PREDICTED) estimate_name_devices(economy);
   }
   return make_identity(b, error);
 }
@@ -237,7 +237,10 @@ static pfl_status measure_all(bench *b, const char *path,
 static pfl_status estimate(bench *b, pfl_error *error) {
   estimate_run run = {b->run.suite, &b->report, b->run.journal, b->directory,
                       b->options->talk};
-  return estimate_all(&run, error);
+  if (b->options->part != BENCH_PART_PREDICTED)
+    PFL_TRY(estimate_all(&run, error));
+  return forecast_all(run.suite, &b->report.economy.catalog, run.directory,
+                      run.talk, &b->report.forecast, error);
 }
 
 static pfl_status measure(bench *b, pfl_error *error) {
@@ -245,7 +248,7 @@ static pfl_status measure(bench *b, pfl_error *error) {
   bench_journal journal;
   const char *path = journal_of(b);
   pfl_status status = load_journal(b, path, &journal, error);
-  if (status == PFL_STATUS_OK && o->part != BENCH_PART_ESTIMATED)
+  if (status == PFL_STATUS_OK && o->part <= BENCH_PART_MEASURED)
     status = measure_all(b, path, &journal, error);
   if (status == PFL_STATUS_OK && o->part != BENCH_PART_MEASURED && !o->process)
     status = estimate(b, error);

@@ -34,7 +34,9 @@
 #define BENCH_PART_LIST(X)                                                \
   X(ALL, "all", "measure here, and estimate what other devices would do") \
   X(MEASURED, "measured", "measure here alone")                           \
-  X(ESTIMATED, "estimated", "estimate alone, and measure nothing")
+  X(ESTIMATED, "estimated", "estimate alone, and measure nothing")        \
+  X(PREDICTED, "predicted",                                               \
+    "of the suites training and decode, what the kernels take on a v5e")
 
 typedef enum bench_part {
 #define BENCH_PART_ENUM(name, text, what) BENCH_PART_##name,

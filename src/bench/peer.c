@@ -26,13 +26,23 @@ struct bench_peer {
 /* ---- Finding it -------------------------------------------------------- */
 
 /* $PFLASH_PYTHON, or the .venv of the checkout the script is in, or any. */
-static void find_python(const char *script, char path[PATH_SIZE]) {
+static void find_python(const char *script, char *path, size_t capacity) {
   const char *given = getenv("PFLASH_PYTHON");
   const char *slash = strrchr(script, '/');
-  snprintf(path, PATH_SIZE, "%.*s/../../.venv/bin/python",
-           (int)(slash - script), script);
+  snprintf(path, capacity, "%.*s/../../.venv/bin/python", (int)(slash - script),
+           script);
   if (given || access(path, X_OK))
-    snprintf(path, PATH_SIZE, "%s", given ? given : "python3");
+    snprintf(path, capacity, "%s", given ? given : "python3");
+}
+
+pfl_status peer_find_script(const char *file, char *out_script,
+                            char *out_python, size_t capacity,
+                            pfl_error *error) {
+  if (!shipped_find("peers", file, out_script, capacity))
+    PFL_RAISE(error, NOT_FOUND, "no %s in $PFLASH_PEERS, or above the program",
+              file);
+  find_python(out_script, out_python, capacity);
+  return PFL_STATUS_OK;
 }
 
 static const char *listed_script(const char *name) {
@@ -54,11 +64,8 @@ static pfl_status start_child(bench_peer *peer, const char *name,
   char script[PATH_SIZE], python[PATH_SIZE], threads[3][48];
   const char *command[] = {name, NULL, NULL};
   if (!strchr(name, '/')) {
-    const char *file = listed_script(name);
-    if (!shipped_find("peers", file, script, sizeof script))
-      PFL_RAISE(error, NOT_FOUND,
-                "no %s in $PFLASH_PEERS, or above the program", file);
-    find_python(script, python);
+    PFL_TRY(peer_find_script(listed_script(name), script, python, PATH_SIZE,
+                             error));
     command[0] = python;
     command[1] = script;
   }

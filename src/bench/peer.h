@@ -22,6 +22,12 @@ typedef struct peer_patience {
 /* Whether there may be a peer called that: listed, or a path. */
 bool peer_is_known(const char *name);
 
+/* Sets the paths of a script of the peers' folder, and of the Python that is to
+ * run it. NOT_FOUND: there is no such script. */
+PFL_NODISCARD pfl_status peer_find_script(const char *file, char *out_script,
+                                          char *out_python, size_t capacity,
+                                          pfl_error *error);
+
 /* Starts the peer `name`, which is to use `threads` threads: one from
  * BENCH_PEER_LIST or the path of a program. Tensors pass through files in
  * `directory`.

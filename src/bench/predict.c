@@ -165,7 +165,7 @@ static pfl_status compile(const predicted_program *p, const char *listing,
   pjrt_artifact artifact = {0};
   const pjrt_compile_request request = compile_request(p, listing);
   PFL_TRY(pjrt_compile(&request, &heap, &artifact, error));
-  snprintf(prediction->compiler, sizeof prediction->compiler, "%.*s",
+  snprintf(prediction->by, sizeof prediction->by, "%.*s",
            (int)strcspn(artifact.version, "\n"), artifact.version);
   pjrt_artifact_release(&artifact);
   return PFL_STATUS_OK;

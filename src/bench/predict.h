@@ -15,8 +15,8 @@ typedef struct bench_prediction {
    * slowest; there the kernels and the operations are counted one after the
    * other, without what launches them. */
   double cycles, kernel_cycles;
-  int64_t warnings;   /* of what the model did not understand */
-  char compiler[128]; /* its version */
+  int64_t warnings; /* of what the model did not understand */
+  char by[128];     /* the version of the compiler, or a peer's name */
 } bench_prediction;
 
 /* Cycles as seconds, at the model's clock, without dispatch. */

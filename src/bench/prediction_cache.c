@@ -54,7 +54,7 @@ static pfl_status read_object(const json_value *root, bench_prediction *p) {
   p->cycles = fields_number(&f, "cycles", 0, WORDS_MOST);
   p->kernel_cycles = fields_number(&f, "kernel_cycles", 0, WORDS_MOST);
   p->warnings = fields_int64(&f, "warnings", 0, CYCLES_MOST);
-  fields_string(&f, "compiler", p->compiler, sizeof p->compiler);
+  fields_string(&f, "by", p->by, sizeof p->by);
   return f.status;
 }
 
@@ -89,7 +89,7 @@ static void write_object(base_text *text, const bench_prediction *p) {
   json_write_double(&json, "cycles", p->cycles);
   json_write_double(&json, "kernel_cycles", p->kernel_cycles);
   json_write_int64(&json, "warnings", p->warnings);
-  json_write_string(&json, "compiler", p->compiler);
+  json_write_string(&json, "by", p->by);
   json_end(&json);
 }
 

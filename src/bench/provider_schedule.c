@@ -40,7 +40,7 @@ static pfl_status predict(const bench_provider *provider,
   scheduler *s = provider->self;
   bench_prediction prediction;
   PFL_TRY(predict_workload(w, CHIPS, s->path, &prediction, error));
-  memcpy(s->compiler, prediction.compiler, sizeof s->compiler);
+  memcpy(s->compiler, prediction.by, sizeof s->compiler);
   set_estimate(provider, &prediction, e);
   return PFL_STATUS_OK;
 }

@@ -10,6 +10,7 @@
 #include "bench/bench.h"
 #include "bench/bootstrap.h"
 #include "bench/economy.h"
+#include "bench/forecast.h"
 #include "bench/gate.h"
 #include "bench/machine.h"
 #include "bench/samples.h"
@@ -75,7 +76,8 @@ typedef struct bench_report {
   int side_count;
   int64_t row_count;
   report_row *rows;
-  bench_economy economy; /* without devices: the report has no such part */
+  bench_economy economy;   /* without devices: the report has no such part */
+  bench_forecast forecast; /* likewise, without cells */
 } bench_report;
 
 /* ---- Making it --------------------------------------------------------- */

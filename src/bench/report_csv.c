@@ -1,6 +1,7 @@
 /* The report as CSV: a line for each side of a row that was measured, and for
  * each device of a cell. Numbers that are not there are empty. */
 #include <math.h>
+#include <stdio.h>
 
 #include "bench/report.h"
 
@@ -72,6 +73,23 @@ static void add_estimate(base_text *csv, const bench_economy *e,
            price ? price->usd_per_hour : NAN);
 }
 
+/* Predicted for our kernels and JAX's: chips of a v5e. */
+static void add_forecast(base_text *csv, const bench_forecast *f,
+                         const forecast_cell *cell) {
+  for (int i = 0; i < cell->side_count; i++) {
+    const forecast_side *side = &cell->sides[i];
+    char device[FORECAST_TITLE_SIZE + 16];
+    bench_quantity seconds = quantity_point(NAN);
+    if (forecast_side_there(side))
+      seconds = quantity_widen(quantity_point(predict_seconds(side->cycles)),
+                               f->model_error);
+    snprintf(device, sizeof device, "v5e x%d: %s", cell->chips, side->title);
+    add_start(csv, &cell->workload, device,
+              evidence_letter(BENCH_EVIDENCE_PREDICTED), 0, side->reason);
+    add_rest(csv, &cell->workload, seconds, NAN);
+  }
+}
+
 pfl_status report_csv(const bench_report *report, base_text *out_text,
                       pfl_error *error) {
   base_text_add_string(
@@ -86,5 +104,7 @@ pfl_status report_csv(const bench_report *report, base_text *out_text,
   for (int64_t i = 0; i < e->cell_count; i++)
     for (int device = 0; device < e->device_count; device++)
       add_estimate(out_text, e, &e->cells[i], device);
+  for (int64_t i = 0; i < report->forecast.cell_count; i++)
+    add_forecast(out_text, &report->forecast, &report->forecast.cells[i]);
   return base_text_check(out_text, error);
 }

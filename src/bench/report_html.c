@@ -280,6 +280,7 @@ pfl_status report_html(const bench_report *report, base_text *out_text,
   html_add_answer(html, report);
   html_add_verdicts(html, report);
   html_add_costs(html, report);
+  html_add_forecast(html, report);
   PFL_TRY(html_add_roofline(html, report, error));
   PFL_TRY(add_measured(html, report, error));
   PFL_TRY(html_add_prices(html, report, error));

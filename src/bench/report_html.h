@@ -34,6 +34,9 @@ PFL_NODISCARD pfl_status html_add_limits(base_text *html,
                                          pfl_error *error);
 void html_add_rules(base_text *html, const bench_report *report);
 
+/* What the kernels take on a v5e, predicted. */
+void html_add_forecast(base_text *html, const bench_report *report);
+
 /* Bars: a section for each op. */
 void html_add_charts(base_text *html, const bench_report *report);
 

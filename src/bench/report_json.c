@@ -96,6 +96,7 @@ pfl_status report_json(const bench_report *report, base_text *out_text,
     report_json_row(&json, &report->rows[i], report->side_count);
   json_end(&json);
   PFL_TRY(economy_write(&json, &report->economy, report_day(report), error));
+  forecast_write(&json, &report->forecast);
   json_end(&json);
   base_text_add_string(out_text, "\n");
   return base_text_check(out_text, error);

@@ -299,6 +299,8 @@ static pfl_status read_root(const json_value *root,
   }
   PFL_TRY(read_economics(json_object_get(root, "economics"), sources, report,
                          error));
+  PFL_TRY(forecast_read(json_object_get(root, "forecast"), &report->forecast,
+                        error));
   return report_finish(report, error);
 }
 

@@ -47,6 +47,7 @@ void report_release(bench_report *report) {
   free(report->rows);
   free(report->manifest.command);
   economy_close(&report->economy);
+  forecast_release(&report->forecast);
   *report = (bench_report){0};
 }
 

@@ -156,6 +156,7 @@ pfl_status report_text(const bench_report *report, FILE *out,
     fputc('\n', out);
     PFL_TRY(print_rows(report, out, error));
   }
+  forecast_text(&report->forecast, out);
   report_text_economy(report, out);
   return PFL_STATUS_OK;
 }

@@ -177,7 +177,7 @@ static chip_value place_operand(chip *c, const schedule_program *program,
   /* A constant's address is the runtime's, but its contents may be told: they
    * are put where nothing else is. */
   if (!timed_known(address) && input)
-    address = (1 << 26) + choose_address(program, index);
+    address = (1 << 25) + choose_address(program, index);
   if (timed_known(address)) add_region(c, operand, input, address);
   return address;
 }
