@@ -32,6 +32,7 @@ LAYERS = {
               "mosaic", "cpu", "attention", "base"],
     "pflash-compiler": ["pjrt", "base"],       # programs/pflash-compiler
     "pflash-sim": ["sim", "pjrt", "base"],     # programs/pflash-sim
+    "pflash-python": ["xla", "kernels", "mosaic", "attention", "base"],
     "pflash": ["bench", "schedule", "device", "pjrt", "xla", "kernels", "mosaic",
                "attention", "base"],           # programs/pflash
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/json.h"
 #include "xla/program.h"
 
 enum { LISTED_MAX = KERNELS_TENSORS_MAX * KERNELS_MAX };
@@ -131,9 +132,14 @@ static int find_donations(const xla_signature *signature,
   return count;
 }
 
-static pfl_status write_module(const kernels_program *program,
-                               lowered_call *rooms, base_text *out_module,
-                               pfl_error *error) {
+/* What is written of a program that has been lowered. */
+typedef pfl_status lowered_writer(const kernels_program *program,
+                                  const xla_program *lowered, base_text *out,
+                                  pfl_error *error);
+
+static pfl_status write_lowered(const kernels_program *program,
+                                lowered_call *rooms, lowered_writer *writer,
+                                base_text *out, pfl_error *error) {
   xla_signature signature;
   xla_tensor arguments[LISTED_MAX];
   xla_call calls[KERNELS_MAX];
@@ -160,21 +166,111 @@ static pfl_status write_module(const kernels_program *program,
       .output_count = output_count,
       .donations = donations,
       .donation_count = find_donations(&signature, donations)};
-  return xla_program_write(&lowered, out_module, error);
+  return writer(program, &lowered, out, error);
+}
+
+/* Makes room first and releases it afterwards. */
+static pfl_status lower_with(const kernels_program *program,
+                             lowered_writer *writer, base_text *out,
+                             pfl_error *error) {
+  lowered_call rooms[KERNELS_MAX];
+  memset(rooms, 0, sizeof rooms);
+  for (int k = 0; k < KERNELS_MAX; k++)
+    rooms[k].body.allocator = out->allocator;
+  pfl_status status = write_lowered(program, rooms, writer, out, error);
+  for (int k = 0; k < KERNELS_MAX; k++) base_text_release(&rooms[k].body);
+  return status;
+}
+
+/* ---- As StableHLO ---------------------------------------------------------
+ */
+
+static pfl_status write_module(const kernels_program *program,
+                               const xla_program *lowered, base_text *out,
+                               pfl_error *error) {
+  (void)program;
+  return xla_program_write(lowered, out, error);
 }
 
 pfl_status xla_lower(const kernels_program *program, base_text *out_module,
                      base_text *out_options, pfl_error *error) {
   pfl_status status = PFL_STATUS_OK;
-  if (out_module) {
-    lowered_call rooms[KERNELS_MAX];
-    memset(rooms, 0, sizeof rooms);
-    for (int k = 0; k < KERNELS_MAX; k++)
-      rooms[k].body.allocator = out_module->allocator;
-    status = write_module(program, rooms, out_module, error);
-    for (int k = 0; k < KERNELS_MAX; k++) base_text_release(&rooms[k].body);
-  }
+  if (out_module) status = lower_with(program, write_module, out_module, error);
   if (!status && out_options)
     status = xla_options_write(program->chips, NULL, 0, out_options, error);
   return status;
+}
+
+/* ---- As a description -----------------------------------------------------
+ */
+
+static void describe_tensor(json_writer *json, const kernels_tensor *tensor) {
+  json_begin_object(json, NULL);
+  json_write_string(json, "name", tensor->name);
+  json_write_string(json, "dtype", pfl_dtype_name(tensor->dtype));
+  json_begin_array(json, "shape");
+  for (int i = 0; i < tensor->rank; i++)
+    json_write_int64(json, NULL, tensor->shape[i]);
+  json_end(json);
+  json_write_bool(json, "swapped", tensor->swapped);
+  json_write_int64(json, "spare",
+                   tensor->split.split ? tensor->split.dimension : -1);
+  json_end(json);
+}
+
+static void describe_numbers(json_writer *json, const char *key,
+                             const int *numbers, int count) {
+  json_begin_array(json, key);
+  for (int i = 0; i < count; i++) json_write_int64(json, NULL, numbers[i]);
+  json_end(json);
+}
+
+static void describe_call(json_writer *json, const kernels_kernel *kernel,
+                          const xla_call *call) {
+  base_text config = {.allocator = json->text->allocator};
+  xla_call_config_write(call, &config);
+  if (config.failed) json->text->failed = true;
+  json_begin_object(json, NULL);
+  json_write_string(json, "kernel", call->kernel_name);
+  json_write_string(json, "config", base_text_get(&config));
+  base_text_release(&config);
+  describe_numbers(json, "operands", call->operands, call->operand_count);
+  json_begin_array(json, "results");
+  for (int i = 0; i < kernel->output_count; i++)
+    describe_tensor(json, &kernel->outputs[i]);
+  json_end(json);
+  json_begin_array(json, "aliases");
+  for (int i = 0; i < call->alias_count; i++)
+    describe_numbers(json, NULL,
+                     (int[]){call->aliases[i].result, call->aliases[i].operand},
+                     2);
+  json_end(json);
+  json_write_bool(json, "side_effects", call->side_effects);
+  json_end(json);
+}
+
+static pfl_status write_description(const kernels_program *program,
+                                    const xla_program *lowered, base_text *out,
+                                    pfl_error *error) {
+  PFL_TRY(xla_program_check(lowered, error));
+  xla_signature signature;
+  xla_signature_of(program, &signature);
+  json_writer json = {.text = out};
+  json_begin_object(&json, NULL);
+  json_begin_array(&json, "arguments");
+  for (int i = 0; i < signature.argument_count; i++)
+    describe_tensor(&json, signature.arguments[i]);
+  json_end(&json);
+  json_begin_array(&json, "calls");
+  for (int k = 0; k < program->kernel_count; k++)
+    describe_call(&json, &program->kernels[k], &lowered->calls[k]);
+  json_end(&json);
+  describe_numbers(&json, "outputs", lowered->outputs, lowered->output_count);
+  json_end(&json);
+  return base_text_check(out, error);
+}
+
+pfl_status xla_describe(const kernels_program *program, base_text *out,
+                        pfl_error *error) {
+  return lower_with(program, write_description, out, error);
 }

@@ -22,4 +22,17 @@ PFL_NODISCARD pfl_status xla_lower(const kernels_program *program,
                                    base_text *out_module,
                                    base_text *out_options, pfl_error *error);
 
+/* Adds, as one JSON object, what one who writes the StableHLO himself needs:
+ *   arguments  the tensors it takes: name, dtype ("bf16"), shape, swapped,
+ *              spare: the dimension of the whole tensor along which there is
+ *              room for more if there is any; -1: at the end of all
+ *   calls      in order: kernel, config (its backend_config), operands (numbers
+ *              of values: the arguments first, then all results in turn),
+ *              results (tensors), aliases ([result, operand] pairs: numbers
+ *              in the call) and side_effects
+ *   outputs    the numbers of the values that it returns
+ * Tensors are as kernels_tensor says, of a program for one chip. Errors as xla_lower's. */
+PFL_NODISCARD pfl_status xla_describe(const kernels_program *program,
+                                      base_text *out, pfl_error *error);
+
 #endif

@@ -112,7 +112,7 @@ static void write_cost(json_writer *json, const xla_cost *cost) {
   json_end(json);
 }
 
-static void write_config(base_text *config, const xla_call *call) {
+void xla_call_config_write(const xla_call *call, base_text *config) {
   base_text body = {.allocator = config->allocator};
   json_writer json = {.text = config};
   const xla_cost *cost = &call->cost;
@@ -155,7 +155,7 @@ static void write_config(base_text *config, const xla_call *call) {
 static void add_call(base_text *text, const xla_program *program, int number) {
   const xla_call *call = &program->calls[number];
   base_text config = {.allocator = text->allocator};
-  write_config(&config, call);
+  xla_call_config_write(call, &config);
   if (config.failed) text->failed = true;
   base_text_format(text, "    %%%d", number);
   if (call->result_count > 1) base_text_format(text, ":%d", call->result_count);

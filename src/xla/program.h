@@ -90,6 +90,9 @@ typedef struct xla_program {
 PFL_NODISCARD pfl_status xla_program_write(const xla_program *program,
                                            base_text *out, pfl_error *error);
 
+/* Adds a call's backend_config: JSON. */
+void xla_call_config_write(const xla_call *call, base_text *out);
+
 /* ---- Rules -------------------------------------------------------------- */
 
 /* What xla_program_write asks, of the whole or of one call and those before. */
