@@ -52,6 +52,14 @@ def vary_alike(arrays: Sequence[Any]) -> list[Any]:
     return [mark(x) for x in arrays]
 
 
+def _like(aval: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The type of a result: it varies as the operand does."""
+    nowhere = jax.sharding.PartitionSpec(*[None] * len(shape))
+    return aval.update(
+        shape=shape, dtype=jnp.dtype(dtype), weak_type=False,
+        sharding=jax.sharding.NamedSharding(aval.sharding.mesh, nowhere))
+
+
 # ---- Primitives --------------------------------------------------------------
 
 Shapes = Callable[..., list[tuple[tuple[int, ...], Any]]]
@@ -71,8 +79,7 @@ def primitive(name: str, shapes: Shapes, batch: Callable,
     p.def_impl(functools.partial(xla.apply_primitive, p))
 
     def abstract(*operands, **params):
-        return [operands[0].update(shape=shape, dtype=jnp.dtype(dtype),
-                                   weak_type=False, sharding=None)
+        return [_like(operands[0], shape, dtype)
                 for shape, dtype in shapes(*operands, **params)]
 
     p.def_abstract_eval(abstract)
@@ -98,8 +105,7 @@ def _custom_call() -> jax.extend.core.Primitive:
     p.multiple_results = True
 
     def abstract(*operands, kernel):
-        return [operands[0].update(shape=result.shape, weak_type=False,
-                                   dtype=jnp.dtype(result.dtype), sharding=None)
+        return [_like(operands[0], result.shape, result.dtype)
                 for result in kernel.results]
 
     def lower(ctx, *operands, kernel):
