@@ -78,7 +78,8 @@ static pfl_status take_all(const json_value *root, const char *path,
   schedule_model taken = *model;
   for (const json_value *member = json_first(root); member;
        member = member->next)
-    PFL_TRY(take(member, path, &taken, error));
+    if (strcmp(member->key, "about"))
+      PFL_TRY(take(member, path, &taken, error));
   *model = taken;
   return PFL_STATUS_OK;
 }

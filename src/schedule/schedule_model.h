@@ -2,6 +2,7 @@
  *
  * docs/cycle-model.md says where each comes from. A calibration file is a JSON
  * object with some of these names: what it does not name keeps its value here.
+ * What "about" says is for people (schedule_calibrate.h).
  *
  *   {"hbm_gbs": 760, "dispatch_us": 95} */
 #ifndef PFL_SCHEDULE_MODEL_H
