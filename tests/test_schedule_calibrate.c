@@ -159,7 +159,8 @@ static void check_number(const char *name, double found, double expected,
 
 /* ---- Tests --------------------------------------------------------------- */
 
-/* Without noise what is left is the rounding to whole cycles. */
+/* Without noise what is left is the rounding: waits of some 700 cycles end on
+ * whole ones. */
 static void test_recovers(void) {
   bench_of_probes all;
   make_probes(&all);
@@ -176,7 +177,7 @@ static void test_recovers(void) {
                0.002 * chip.name + (strstr(#name, "dispatch") ? 0.05 : 0));
     SCHEDULE_CALIBRATED_LIST(CHECK_FOUND)
 #undef CHECK_FOUND
-    CHECK(found.after < 1e-4 && found.after < found.before, "%g, before %g",
+    CHECK(found.after < 1e-3 && found.after < found.before, "%g, before %g",
           found.after, found.before);
     CHECK(found.model.xlu_cycles == start.xlu_cycles, "another number changed");
     for (int i = 0; i < PROBES; i++)

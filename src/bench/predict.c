@@ -173,8 +173,6 @@ static pfl_status compile(const predicted_program *p, const char *listing,
 
 /* ---- What kernels read into their scalar side ---------------------------- */
 
-enum { INPUTS_MAX = 2 * KERNELS_MAX };
-
 /* malloc's: lengths of full caches, and the pages in order; NULL without
  * memory. */
 static uint32_t *make_words(const predicted_program *p, bool lengths,
@@ -189,7 +187,8 @@ static uint32_t *make_words(const predicted_program *p, bool lengths,
 
 /* Sets the inputs, whose words are to be freed; false without memory. */
 static bool list_inputs(const predicted_program *p,
-                        schedule_input out[INPUTS_MAX], int *out_count) {
+                        schedule_input out[PREDICT_INPUTS_MAX],
+                        int *out_count) {
   *out_count = 0;
   for (int k = 0; k < p->kernels.kernel_count; k++)
     for (int i = 0; i < p->kernels.kernels[k].input_count; i++) {
@@ -207,7 +206,7 @@ static bool list_inputs(const predicted_program *p,
 static pfl_status read_listing(const predicted_program *p, const char *path,
                                bench_prediction *prediction, pfl_error *error) {
   const char *names[KERNELS_MAX + 1] = {NULL};
-  schedule_input inputs[INPUTS_MAX];
+  schedule_input inputs[PREDICT_INPUTS_MAX];
   int count;
   for (int i = 0; i < p->kernels.kernel_count; i++)
     names[i] = p->kernels.kernels[i].name;
@@ -242,9 +241,13 @@ static pfl_status name_entry(const predicted_program *p, base_text *out_path,
   return status;
 }
 
-static pfl_status predict_anew(const predicted_program *p,
-                               const char *directory,
-                               bench_prediction *prediction, pfl_error *error) {
+/* What is done with a listing while it is there. */
+typedef pfl_status taker(const predicted_program *p, const char *listing,
+                         void *self, pfl_error *error);
+
+static pfl_status with_listing(const predicted_program *p,
+                               const char *directory, taker *take, void *self,
+                               pfl_error *error) {
   base_text path = {0};
   base_folder folder;
   base_text_format(&path, "%s/listing", directory);
@@ -252,15 +255,19 @@ static pfl_status predict_anew(const predicted_program *p,
   if (status == PFL_STATUS_OK)
     status = base_folder_begin(base_text_get(&path), "none", &folder, error);
   if (status == PFL_STATUS_OK) {
-    const char *listing = base_text_get(&folder.temporary);
-    status = compile(p, listing, prediction, error);
-    if (status == PFL_STATUS_OK)
-      status = read_listing(p, listing, prediction, error);
+    status = take(p, base_text_get(&folder.temporary), self, error);
     pfl_status removed = base_folder_end(&folder, PFL_STATUS_CANCELLED, NULL);
     (void)removed; /* CANCELLED: the directory goes */
   }
   base_text_release(&path);
   return status;
+}
+
+static pfl_status predict_anew(const predicted_program *p, const char *listing,
+                               void *self, pfl_error *error) {
+  bench_prediction *prediction = self;
+  PFL_TRY(compile(p, listing, prediction, error));
+  return read_listing(p, listing, prediction, error);
 }
 
 static pfl_status predict(const predicted_program *p, const char *directory,
@@ -270,7 +277,7 @@ static pfl_status predict(const predicted_program *p, const char *directory,
   const char *path = base_text_get(&entry);
   bool kept = !status && prediction_cache_load(path, prediction);
   if (status == PFL_STATUS_OK && !kept) {
-    status = predict_anew(p, directory, prediction, error);
+    status = with_listing(p, directory, predict_anew, prediction, error);
     if (status == PFL_STATUS_OK) prediction_cache_store(path, prediction);
   }
   base_text_release(&entry);
@@ -287,5 +294,51 @@ pfl_status predict_workload(const bench_workload *workload, int chips,
   if (status == PFL_STATUS_OK)
     status = predict(&p, directory, out_prediction, error);
   release(&p);
+  return status;
+}
+
+/* ---- The program itself -------------------------------------------------- */
+
+void predict_loaded_release(predict_loaded *loaded) {
+  schedule_dump_release(&loaded->dump);
+  for (int i = 0; i < loaded->input_count; i++)
+    free((void *)loaded->inputs[i].words);
+  *loaded = (predict_loaded){.chips = 0};
+}
+
+schedule_request predict_loaded_request(const predict_loaded *loaded) {
+  return (schedule_request){
+      .programs = (const schedule_program *const *)loaded->dump.programs,
+      .program_count = loaded->dump.program_count,
+      .aliases = loaded->dump.aliases,
+      .alias_count = loaded->dump.alias_count,
+      .inputs = loaded->inputs,
+      .input_count = loaded->input_count,
+      .chips = loaded->chips,
+      .model = schedule_model_default()};
+}
+
+static pfl_status take_program(const predicted_program *p, const char *listing,
+                               void *self, pfl_error *error) {
+  predict_loaded *loaded = self;
+  bench_prediction prediction = {0};
+  PFL_TRY(compile(p, listing, &prediction, error));
+  memcpy(loaded->by, prediction.by, sizeof loaded->by);
+  PFL_TRY(schedule_dump_read(listing, &heap, &loaded->dump, error));
+  if (!list_inputs(p, loaded->inputs, &loaded->input_count))
+    PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for lengths and pages");
+  return PFL_STATUS_OK;
+}
+
+pfl_status predict_load(const bench_workload *workload, int chips,
+                        const char *directory, predict_loaded *out_loaded,
+                        pfl_error *error) {
+  predicted_program p = {.workload = workload, .chips = chips};
+  *out_loaded = (predict_loaded){.chips = chips};
+  pfl_status status = write_program(&p, error);
+  if (status == PFL_STATUS_OK)
+    status = with_listing(&p, directory, take_program, out_loaded, error);
+  release(&p);
+  if (status != PFL_STATUS_OK) predict_loaded_release(out_loaded);
   return status;
 }

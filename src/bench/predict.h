@@ -5,7 +5,8 @@
 #define PFL_BENCH_PREDICT_H
 
 #include "bench/workloads.h"
-#include "schedule/schedule_run.h"
+#include "kernels/tpu_program.h"
+#include "schedule/schedule_dump.h"
 
 #define PREDICT_TARGET "v5e:2x2" /* what all is compiled for */
 
@@ -51,5 +52,27 @@ typedef struct predict_listing {
 PFL_NODISCARD pfl_status predict_read(const predict_listing *listing,
                                       bench_prediction *prediction,
                                       pfl_error *error);
+
+enum { PREDICT_INPUTS_MAX = 2 * KERNELS_MAX };
+
+/* The program of predict_workload, to be run with any model. */
+typedef struct predict_loaded {
+  schedule_dump dump;
+  schedule_input inputs[PREDICT_INPUTS_MAX];
+  int input_count;
+  int chips;
+  char by[128]; /* the version of the compiler */
+} predict_loaded;
+
+/* As predict_workload; on failure *out_loaded is empty. */
+PFL_NODISCARD pfl_status predict_load(const bench_workload *workload, int chips,
+                                      const char *directory,
+                                      predict_loaded *out_loaded,
+                                      pfl_error *error);
+void predict_loaded_release(predict_loaded *loaded);
+
+/* What runs all of it, launch included, but for the model; it points into
+ * *loaded. */
+schedule_request predict_loaded_request(const predict_loaded *loaded);
 
 #endif
