@@ -152,21 +152,23 @@ static int64_t operand_of(const kernels_kernel *kernel, const char *name) {
 static void run_schedule(const place_case *c, const kernels_kernel *kernel,
                          const schedule_program *program,
                          schedule_result *out) {
-  uint32_t lengths[8], counts[8], *table = calloc(4096, sizeof *table);
+  uint32_t lengths[8], counts[8], none[8], *table = calloc(4096, sizeof *table);
   CHECK_NEED(table && c->B <= 8);
   for (int64_t b = 0; b < c->B; b++) {
     lengths[b] = LENGTH;
     counts[b] = (uint32_t)c->T;
+    none[b] = UINT32_MAX;
   }
   for (uint32_t i = 0; i < 4096; i++) table[i] = i;
   const schedule_input inputs[] = {
       {operand_of(kernel, "lengths"), lengths, c->B},
       {operand_of(kernel, "counts"), counts, c->B},
-      {operand_of(kernel, "block_table"), table, 4096}};
+      {operand_of(kernel, "block_table"), table, 4096},
+      {operand_of(kernel, "sources"), none, c->B}};
   const schedule_request request = {.programs = &program,
                                     .program_count = 1,
                                     .inputs = inputs,
-                                    .input_count = c->page ? 3 : 2,
+                                    .input_count = c->page ? 4 : 2,
                                     .chips = 1,
                                     .model = schedule_model_default()};
   pfl_error error = {PFL_STATUS_OK, ""};
@@ -189,7 +191,7 @@ static int64_t most_bytes(const place_case *c) {
   int64_t news = c->T * base_round_up(c->D, 128) * size;
   int64_t one = (last - first + 1) * (2 * block + news);
   if (c->int8) one += 2 * (2 * 128 + 128) * 4;
-  int64_t numbers = 2 * 1024 + (c->page ? c->B * (c->Smax / c->page) * 4 : 0);
+  int64_t numbers = 3 * 1024 + (c->page ? c->B * (c->Smax / c->page) * 4 : 0);
   return 2 * c->B * c->Hkv * one + numbers;
 }
 

@@ -16,14 +16,16 @@ typedef struct decode_case {
   float *k_scale, *v_scale, *sinks, *lse;
   int32_t *lengths, *block_table;
   int64_t rows, tokens; /* B Hq T and B Hkv Smax */
-  double q_rounding;    /* of q's numbers, a share of their row's largest */
-  double end;           /* roundings in a row's end */
+  int64_t turn; /* page i of a sequence has a number that is i modulo this */
+  double q_rounding; /* of q's numbers, a share of their row's largest */
+  double end;        /* roundings in a row's end */
 } decode_case;
 
 typedef struct decode_options {
   call_options call;      /* the mask is the window's: none, or CALL_WINDOW */
   bool int8, paged, full; /* full: no lengths given */
   const int32_t *lengths; /* [B]; NULL: drawn */
+  int64_t turn;           /* of pages, see decode_case; 0: 1 */
 } decode_options;
 
 static inline decode_options decode_random_options(int round) {
@@ -84,6 +86,19 @@ static inline int32_t decode_draw_length(const attention_decode_problem *p) {
   }
 }
 
+/* The next page of `order` that is i modulo the turn; taken. */
+static inline int32_t decode_take_page(const decode_case *c, int32_t *order,
+                                       int64_t i) {
+  for (int64_t k = 0; k < c->problem.page_count; k++)
+    if (order[k] >= 0 && order[k] % c->turn == i % c->turn) {
+      int32_t page = order[k];
+      order[k] = -1;
+      return page;
+    }
+  CHECK_NEED(!"a page is left");
+  return -1;
+}
+
 /* Pages in any order, each of at most one sequence; what is not used is no page
  * at all. */
 static inline void decode_fill_table(decode_case *c) {
@@ -100,7 +115,7 @@ static inline void decode_fill_table(decode_case *c) {
     for (int64_t i = 0; i < columns; i++) {
       bool used = i * p->page_length < c->lengths[b];
       c->block_table[b * columns + i] =
-          used ? order[b * columns + i] : PICK(absurd);
+          used ? decode_take_page(c, order, i) : PICK(absurd);
     }
   free(order);
 }
@@ -217,7 +232,7 @@ static inline void decode_run_reference(const decode_case *c) {
 
 static inline decode_case decode_make(pfl_decode decode,
                                       const decode_options *options) {
-  decode_case c = {.decode = decode};
+  decode_case c = {.decode = decode, .turn = base_max(1, options->turn)};
   CHECK_NEED(!attention_decode_problem_init(&decode, &c.problem, NULL));
   const attention_decode_problem *p = &c.problem;
   decode_allocate(&c, options);

@@ -12,7 +12,7 @@ typedef struct append_case {
   int chips;
   kernels_tile tiles[1];
   int tile_count;
-  int32_t *lengths, *counts, *table;
+  int32_t *lengths, *counts, *table, *sources;
   char *k[2], *new_k[2]; /* of K and V: bytes */
   float *scales[2], *new_scales[2];
 } append_case;
@@ -69,6 +69,7 @@ static void free_all(append_case *c) {
   free(c->lengths);
   free(c->counts);
   free(c->table);
+  free(c->sources);
 }
 
 /* Where token x of a sequence lies: a row of [.., Hkv, tokens]. */
@@ -80,10 +81,29 @@ static int64_t slot_of(const append_case *c, int64_t b, int64_t head,
   return (page * p->Hkv + head) * p->page_length + x % p->page_length;
 }
 
+static void copy_pages_plainly(const append_case *c, char *const k[2],
+                               float *const scales[2]) {
+  const attention_decode_problem *p = &c->problem;
+  int64_t tokens = p->Hkv * p->page_length;
+  for (int64_t b = 0; b < p->B; b++) {
+    int64_t page = c->lengths[b] / base_max(1, p->page_length);
+    if (!p->paged || c->sources[b] < 0 || !c->counts[b]) continue;
+    int64_t to = c->table[b * p->pages_per_sequence + page] * tokens;
+    int64_t from = c->sources[b] * tokens;
+    for (int v = 0; v < 2; v++) {
+      size_t row = (size_t)dim_of(c, v) * item_size(c);
+      memcpy(k[v] + (size_t)to * row, k[v] + (size_t)from * row,
+             (size_t)tokens * row);
+      memcpy(scales[v] + to, scales[v] + from, (size_t)tokens * sizeof(float));
+    }
+  }
+}
+
 /* What append has to do. */
 static void append_plainly(const append_case *c, char *const k[2],
                            float *const scales[2]) {
   const attention_decode_problem *p = &c->problem;
+  copy_pages_plainly(c, k, scales);
   for (int v = 0; v < 2; v++)
     for (int64_t b = 0; b < p->B; b++)
       for (int64_t head = 0; head < p->Hkv; head++)
@@ -105,6 +125,7 @@ static int write_tensors(const append_case *c, device_tensor *out) {
   const device_tensor all[] = {
       {"lengths", PFL_DTYPE_I32, 1, {p->B}, c->lengths},
       {"counts", PFL_DTYPE_I32, 1, {p->B}, c->counts},
+      {"sources", PFL_DTYPE_I32, 1, {p->B}, c->sources},
       {"new_k", kept, 4, {p->B, p->Hkv, p->T, p->D}, c->new_k[0]},
       {"new_v", kept, 4, {p->B, p->Hkv, p->T, p->Dv}, c->new_k[1]},
       {"new_k_scale", PFL_DTYPE_F32, 3, {p->B, p->Hkv, p->T}, c->new_scales[0]},
@@ -204,6 +225,17 @@ static void draw_table(append_case *c) {
     }
 }
 
+/* A page after all that sequences have, on the right chip, for some. */
+static void draw_sources(append_case *c) {
+  const attention_decode_problem *p = &c->problem;
+  for (int64_t b = 0; b < p->B; b++) {
+    int64_t page = c->lengths[b] / base_max(1, p->page_length);
+    c->sources[b] = -1;
+    if (p->paged && check_between(0, 1))
+      c->sources[b] = (int32_t)(p->page_count - 4 + page % 4);
+  }
+}
+
 static append_case draw(pfl_dtype dtype, bool int8, bool paged, int chips) {
   static const int64_t dims[] = {32, 64, 96, 128, 128, 192, 256};
   static const int64_t pages[] = {16, 32, 64, 128, 256};
@@ -223,7 +255,7 @@ static append_case draw(pfl_dtype dtype, bool int8, bool paged, int chips) {
   if (paged) {
     d.page_length = PICK(pages);
     d.pages_per_sequence = base_ceil_div(length, d.page_length);
-    d.page_count = 4 * d.batch * base_ceil_div(d.pages_per_sequence, 4);
+    d.page_count = 4 * d.batch * base_ceil_div(d.pages_per_sequence, 4) + 4;
     d.cache_length = 0;
   }
   append_case c = {.chips = chips, .tiles = {{"head_chips", 1}}};
@@ -243,6 +275,8 @@ static append_case draw(pfl_dtype dtype, bool int8, bool paged, int chips) {
     c.lengths[b] = (int32_t)check_between(0, c.problem.Smax - count);
     if (check_between(0, 4) == 0) c.lengths[b] = 0;
   }
+  c.sources = case_allocate(d.batch, sizeof *c.sources);
+  draw_sources(&c);
   if (paged) draw_table(&c);
   fill_all(&c);
   return c;

@@ -88,7 +88,8 @@ typedef struct device_times {
 /* Spreads the inputs over the chips, runs, and gathers the outputs. There may
  * be inputs that the program does not read, and outputs of the program that
  * nobody asks for. Decode without lengths has full caches.
- * INVALID_ARGUMENT: a tensor is missing, or another than the program's. What
+ * INVALID_ARGUMENT: a tensor is missing, or another than the program's.
+ * OUT_OF_RANGE: of decode, a length or an entry of the table that is none. What
  * the plugin answers: of the simulator, FAILED_PRECONDITION names a hazard. */
 PFL_NODISCARD pfl_status device_run(
     const device_slice *slice, const device_program *program,

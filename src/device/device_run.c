@@ -2,9 +2,10 @@
 #include <time.h>
 
 #include "base/memory.h"
+#include "device/cache_checks.h"
 #include "device/device.h"
 #include "device/pages.h"
-#include "device/spread.h"
+#include "device/resident.h"
 #include "pjrt/compile.h"
 
 static double now_ms(void) {
@@ -78,6 +79,8 @@ typedef struct device_job {
   const device_program *program;
   int chips;
   PJRT_Buffer **arguments, **results;
+  device_resident *const *residents;
+  int resident_count;
   int32_t *lengths;   /* of full caches, where none are given */
   device_pages pages; /* in their places, where that matters */
 } device_job;
@@ -89,38 +92,58 @@ static const device_tensor *find(const device_tensor *tensors, int count,
   return NULL;
 }
 
+static device_resident *find_resident(const device_job *job, const char *name) {
+  for (int i = 0; i < job->resident_count; i++)
+    if (!strcmp(job->residents[i]->tensor.name, name)) return job->residents[i];
+  return NULL;
+}
+
 static pfl_status no_memory(const char *name, pfl_error *error) {
   PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for tensor %s", name);
 }
 
-static pfl_status upload_part(const device_job *job, int argument, int chip,
-                              const device_tensor *whole, void *part,
-                              pfl_error *error) {
-  const xla_signature *signature = &job->program->signature;
-  const kernels_tensor *tensor = signature->arguments[argument];
-  pjrt_upload upload = {.device = job->program->loaded.devices[chip],
-                        .shape = {.dtype = tensor->dtype, .rank = tensor->rank},
-                        .data = part};
-  memcpy(upload.shape.sizes, tensor->shape, sizeof upload.shape.sizes);
-  device_spread(tensor, job->chips, chip, whole, part);
-  return pjrt_buffer_upload(
-      &job->slice->client, &upload, NULL,
-      &job->arguments[chip * signature->argument_count + argument], error);
+/* Row chip of a job's arguments or results. */
+static PJRT_Buffer **argument_of(const device_job *job, int argument,
+                                 int chip) {
+  return &job->arguments[chip * job->program->signature.argument_count +
+                         argument];
+}
+
+static PJRT_Buffer **result_of(const device_job *job, int result, int chip) {
+  return &job->results[chip * job->program->signature.result_count + result];
 }
 
 static pfl_status upload_tensor(const device_job *job, int argument,
                                 const device_tensor *whole, pfl_error *error) {
   const kernels_tensor *tensor = job->program->signature.arguments[argument];
-  int64_t bytes;
-  PFL_TRY(device_spread_check(tensor, job->chips, whole, error));
-  PFL_TRY(device_part_bytes(tensor, &bytes, error));
-  void *part = base_allocate(&job->slice->allocator, (size_t)bytes);
-  if (!part) return no_memory(tensor->name, error);
-  pfl_status status = PFL_STATUS_OK;
-  for (int chip = 0; chip < job->chips && !status; chip++)
-    status = upload_part(job, argument, chip, whole, part, error);
-  base_release(&job->slice->allocator, part);
-  return status;
+  PJRT_Buffer *buffers[DEVICE_CHIPS_MAX];
+  PFL_TRY(device_upload(job->slice, tensor, job->chips,
+                        job->program->loaded.devices, whole, buffers, error));
+  for (int chip = 0; chip < job->chips; chip++)
+    *argument_of(job, argument, chip) = buffers[chip];
+  return PFL_STATUS_OK;
+}
+
+/* Lends a resident tensor to the run. */
+static pfl_status take_resident(const device_job *job, int argument,
+                                const device_resident *resident,
+                                pfl_error *error) {
+  const kernels_tensor *tensor = job->program->signature.arguments[argument];
+  PFL_TRY(device_resident_check(resident, error));
+  bool same = resident->chips == job->chips &&
+              resident->tensor.dtype == tensor->dtype &&
+              resident->tensor.rank == tensor->rank &&
+              !memcmp(resident->tensor.shape, tensor->shape,
+                      (size_t)tensor->rank * sizeof *tensor->shape);
+  for (int chip = 0; same && chip < job->chips; chip++)
+    same = job->program->loaded.devices[chip] == chip;
+  if (!same)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "tensor %s lies on the chips otherwise than %s has it",
+              tensor->name, job->program->kernels.name);
+  for (int chip = 0; chip < job->chips; chip++)
+    *argument_of(job, argument, chip) = resident->buffers[chip];
+  return PFL_STATUS_OK;
 }
 
 /* The lengths of full caches: as many as the program has room for, of which it
@@ -149,17 +172,52 @@ static const device_tensor *input_of(const device_job *job,
   return find(inputs, count, name);
 }
 
+/* A kernel reads wherever lengths and a table say. */
+static pfl_status check_numbers(const device_job *job,
+                                const device_tensor *inputs, int count,
+                                pfl_error *error) {
+  const device_tensor *lengths = find(inputs, count, "lengths");
+  const device_tensor *entries = find(inputs, count, "block_table");
+  const device_tensor *k = find(inputs, count, "k");
+  int64_t most = job->program->cache_length;
+  if (job->program->op != KERNELS_DECODE || !k || k->rank != 4)
+    return PFL_STATUS_OK;
+  if (lengths && lengths->rank == 1 && lengths->dtype == PFL_DTYPE_I32)
+    PFL_TRY(
+        device_lengths_check(lengths->data, lengths->shape[0], most, error));
+  if (!entries || entries->rank != 2 || entries->dtype != PFL_DTYPE_I32 ||
+      !lengths || lengths->shape[0] != entries->shape[0] || k->shape[2] < 1 ||
+      entries->shape[1] * k->shape[2] < most)
+    return PFL_STATUS_OK; /* not what the program has, which is said later */
+  const device_table table = {.entries = entries->data,
+                              .batch = entries->shape[0],
+                              .columns = entries->shape[1],
+                              .page_length = k->shape[2],
+                              .page_count = k->shape[0],
+                              .turn = 1};
+  return device_table_check(&table, NULL, lengths->data, error);
+}
+
 static pfl_status upload_all(device_job *job, const device_tensor *inputs,
                              int count, pfl_error *error) {
   const xla_signature *signature = &job->program->signature;
   const kernels_kernel *kernel = &job->program->kernels.kernels[0];
-  if (device_pages_needed(kernel))
+  PFL_TRY(check_numbers(job, inputs, count, error));
+  if (device_pages_needed(kernel) && !find_resident(job, "k"))
     PFL_TRY(device_pages_place(kernel, job->chips, inputs, count,
                                &job->slice->allocator, &job->pages, error));
   for (int i = 0; i < signature->argument_count; i++) {
     const kernels_tensor *tensor = signature->arguments[i];
     const device_tensor *given = input_of(job, inputs, count, tensor->name);
+    const device_resident *resident = find_resident(job, tensor->name);
     device_tensor full;
+    if (resident && given)
+      PFL_RAISE(error, INVALID_ARGUMENT,
+                "tensor %s is given, and is on the chips", tensor->name);
+    if (resident) {
+      PFL_TRY(take_resident(job, i, resident, error));
+      continue;
+    }
     if (!given && job->program->op == KERNELS_DECODE &&
         !strcmp(tensor->name, "lengths")) {
       PFL_TRY(make_lengths(job, tensor, &full, error));
@@ -178,25 +236,11 @@ static pfl_status upload_all(device_job *job, const device_tensor *inputs,
 static pfl_status download_tensor(const device_job *job, int result,
                                   const device_tensor *whole,
                                   pfl_error *error) {
-  const xla_signature *signature = &job->program->signature;
-  const kernels_tensor *tensor = signature->results[result];
-  int64_t bytes;
-  PFL_TRY(device_spread_check(tensor, job->chips, whole, error));
-  PFL_TRY(device_part_bytes(tensor, &bytes, error));
-  void *part = base_allocate(&job->slice->allocator, (size_t)bytes);
-  if (!part) return no_memory(tensor->name, error);
-  pfl_status status = PFL_STATUS_OK;
-  int chips = tensor->split.split ? job->chips : 1; /* else all have the same */
-  for (int chip = 0; chip < chips && !status; chip++) {
-    pjrt_download download = {.data = part, .size = (size_t)bytes};
-    status = pjrt_buffer_download(
-        &job->slice->client,
-        job->results[chip * signature->result_count + result], &download, NULL,
-        error);
-    if (!status) device_gather(tensor, job->chips, chip, part, whole);
-  }
-  base_release(&job->slice->allocator, part);
-  return status;
+  PJRT_Buffer *buffers[DEVICE_CHIPS_MAX];
+  for (int chip = 0; chip < job->chips; chip++)
+    buffers[chip] = *result_of(job, result, chip);
+  return device_download(job->slice, job->program->signature.results[result],
+                         job->chips, buffers, whole, error);
 }
 
 static pfl_status download_all(const device_job *job,
@@ -217,6 +261,46 @@ static pfl_status download_all(const device_job *job,
   return PFL_STATUS_OK;
 }
 
+/* ---- Residents ----------------------------------------------------------- */
+
+/* Takes the results that are residents. */
+static void keep_results(const device_job *job) {
+  const xla_signature *signature = &job->program->signature;
+  for (int i = 0; i < signature->result_count; i++) {
+    device_resident *resident = find_resident(job, signature->results[i]->name);
+    for (int chip = 0; resident && chip < job->chips; chip++) {
+      PJRT_Buffer **result = result_of(job, i, chip);
+      pjrt_buffer_destroy(&job->slice->client, resident->buffers[chip]);
+      resident->buffers[chip] = *result;
+      *result = NULL;
+    }
+  }
+}
+
+/* What a run that failed has taken is lost. */
+static void drop_donated(const device_job *job) {
+  for (int i = 0; i < job->resident_count; i++)
+    for (int chip = 0; chip < job->chips; chip++) {
+      PJRT_Buffer **buffer = &job->residents[i]->buffers[chip];
+      bool gone = false;
+      if (!*buffer ||
+          pjrt_buffer_is_donated(&job->slice->client, *buffer, &gone, NULL) ||
+          !gone)
+        continue;
+      pjrt_buffer_destroy(&job->slice->client, *buffer);
+      *buffer = NULL;
+    }
+}
+
+/* Residents are not the run's to destroy. */
+static void return_residents(const device_job *job) {
+  const xla_signature *signature = &job->program->signature;
+  for (int i = 0; i < signature->argument_count; i++)
+    for (int chip = 0; chip < job->chips; chip++)
+      if (find_resident(job, signature->arguments[i]->name))
+        *argument_of(job, i, chip) = NULL;
+}
+
 /* ---- Runs ---------------------------------------------------------------- */
 
 static pfl_status do_job(device_job *job, const device_tensor *inputs,
@@ -229,22 +313,31 @@ static pfl_status do_job(device_job *job, const device_tensor *inputs,
   double uploaded = now_ms();
   pjrt_run run = {.arguments = job->arguments,
                   .argument_count = signature->argument_count};
-  PFL_TRY(pjrt_program_run(&job->slice->client, &job->program->loaded, &run,
-                           NULL, job->results, error));
+  pfl_status status =
+      pjrt_program_run(&job->slice->client, &job->program->loaded, &run, NULL,
+                       job->results, error);
+  if (status) drop_donated(job);
+  PFL_TRY(status);
+  keep_results(job);
   double ran = now_ms();
   PFL_TRY(download_all(job, outputs, output_count, error));
   *times = (device_times){uploaded - start, ran - uploaded, now_ms() - ran};
   return PFL_STATUS_OK;
 }
 
-pfl_status device_run(const device_slice *slice, const device_program *program,
-                      const device_tensor *inputs, int input_count,
-                      const device_tensor *outputs, int output_count,
-                      device_times *out_times, pfl_error *error) {
+pfl_status device_run_resident(const device_slice *slice,
+                               const device_program *program,
+                               const device_tensor *inputs, int input_count,
+                               const device_tensor *outputs, int output_count,
+                               device_resident *const *residents,
+                               int resident_count, device_times *out_times,
+                               pfl_error *error) {
   const pfl_allocator *allocator = &slice->allocator;
   device_job job = {.slice = slice,
                     .program = program,
-                    .chips = (int)program->loaded.device_count};
+                    .chips = (int)program->loaded.device_count,
+                    .residents = residents,
+                    .resident_count = resident_count};
   size_t arguments = (size_t)(job.chips * program->signature.argument_count);
   size_t results = (size_t)(job.chips * program->signature.result_count);
   job.arguments =
@@ -255,10 +348,19 @@ pfl_status device_run(const device_slice *slice, const device_program *program,
   job.results = job.arguments + arguments;
   pfl_status status = do_job(&job, inputs, input_count, outputs, output_count,
                              out_times, error);
+  return_residents(&job);
   pjrt_buffers_destroy(&slice->client, job.arguments,
                        (int64_t)(arguments + results));
   base_release(allocator, job.arguments);
   base_release(allocator, job.lengths);
   device_pages_release(&job.pages, allocator);
   return status;
+}
+
+pfl_status device_run(const device_slice *slice, const device_program *program,
+                      const device_tensor *inputs, int input_count,
+                      const device_tensor *outputs, int output_count,
+                      device_times *out_times, pfl_error *error) {
+  return device_run_resident(slice, program, inputs, input_count, outputs,
+                             output_count, NULL, 0, out_times, error);
 }

@@ -111,3 +111,55 @@ void append_store(const append_kernel *k, const append_item *item, bool wait) {
     copy(k, from, place_of(k, item, v), k->stored, item->slot, wait);
   }
 }
+
+/* ---- Whole pages ----------------------------------------------------------
+ * A page that several sequences have is another's before one of them writes to
+ * it. All are on their way at once. */
+
+static void copy_page(const append_kernel *k, mo_value *ref, mo_value *from,
+                      mo_value *to, bool wait) {
+  mo_builder *b = k->b;
+  mo_value *zero = mo_i32(b, 0);
+  if (!ref) return;
+  const int64_t *shape = ref->type->shape;
+  mo_shape page = MO_SHAPE(1, shape[1], shape[2], shape[3]);
+  mo_value *source = mo_slice(b, ref, MO_VALUES(from, zero, zero, zero), page);
+  mo_value *target = mo_slice(b, ref, MO_VALUES(to, zero, zero, zero), page);
+  copy(k, source, target, k->fetched, zero, wait);
+}
+
+/* The page of the next token, if this chip has it and it is to be a copy. */
+static void copy_page_of(const append_kernel *k, mo_value *sequence,
+                         bool wait) {
+  mo_builder *b = k->b;
+  const decode_kernel *cache = &k->cache;
+  const decode_plan *plan = cache->plan;
+  append_span new = append_span_of(k, sequence);
+  mo_value *source = mo_get(b, k->sources_smem, MO_VALUES(sequence));
+  mo_value *page = decode_over(cache, new.length, plan->page);
+  mo_value *wanted =
+      mo_and(b, mo_ge(b, source, mo_i32(b, 0)), mo_gt(b, new.end, new.length));
+  if (plan->chips > 1) {
+    mo_value *chip = mo_and(b, page, decode_number(cache, plan->chips - 1));
+    wanted = mo_and(b, wanted, mo_eq(b, chip, cache->chip));
+  }
+  mo_if(b, wanted);
+  mo_value *from = decode_over(cache, source, plan->chips);
+  mo_value *to =
+      decode_page_at(cache, sequence, decode_over(cache, page, plan->chips));
+  copy_page(k, cache->k, from, to, wait);
+  copy_page(k, cache->v, from, to, wait);
+  for (int v = 0; v < 2; v++) copy_page(k, cache->scales[v], from, to, wait);
+  mo_end(b, MO_NONE);
+}
+
+void append_copy_pages(const append_kernel *k) {
+  mo_builder *b = k->b;
+  for (int wait = 0; wait < 2; wait++) {
+    mo_value *batch = decode_number(&k->cache, k->plan->cache.B);
+    mo_value *sequence =
+        mo_for(b, mo_i32(b, 0), batch, mo_i32(b, 1), MO_NONE)[0];
+    copy_page_of(k, sequence, wait);
+    mo_end(b, MO_NONE);
+  }
+}

@@ -34,9 +34,10 @@ typedef struct append_kernel {
   const append_plan *plan;
   decode_kernel cache;     /* of the cache, k, v, scales as they are written */
   mo_value *counts;        /* [B]: new tokens of each sequence */
+  mo_value *sources;       /* [B], of pages: what is copied first */
   mo_value *news[2];       /* [B, Hkv, T, lanes], or joined, k and v */
   mo_value *new_scales[2]; /* [B, Hkv, 1, all_scales] */
-  mo_value *counts_smem;
+  mo_value *counts_smem, *sources_smem;
   mo_value *list;      /* [2, listed] in SMEM: sequences, numbers of blocks */
   mo_value *blocks[2]; /* VMEM [slots, Hkv, rows of a granule, width] */
   mo_value *come[2];   /* [slots, Hkv, window, lanes], or joined */
@@ -45,8 +46,14 @@ typedef struct append_kernel {
   mo_value *scale_blocks[2];  /* [slots, Hkv, 1, lanes of a block of scales] */
   mo_value *scales_come[2];   /* [slots, Hkv, 1, all_scales] */
   mo_value *fetched, *stored; /* semaphores, [slots] */
-  mo_value *counts_arrived;
+  mo_value *counts_arrived, *sources_arrived;
 } append_kernel;
+
+/* A sequence's tokens before, and after; within the cache whatever is given. */
+typedef struct append_span {
+  mo_value *length, *end;
+} append_span;
+append_span append_span_of(const append_kernel *k, mo_value *sequence);
 
 /* A block with new tokens. */
 typedef struct append_item {
@@ -74,6 +81,8 @@ mo_value *append_position(const append_kernel *k, mo_value *local);
  * of the block as it is; and of the block back. Started, or waited for. */
 void append_fetch(const append_kernel *k, const append_item *item, bool wait);
 void append_store(const append_kernel *k, const append_item *item, bool wait);
+/* Copies the pages that are to be copies of others. */
+void append_copy_pages(const append_kernel *k);
 /* The new token that is the first of those brought for a block of rows. */
 mo_value *append_window(const append_kernel *k, const append_item *item);
 

@@ -34,12 +34,7 @@ mo_value *append_position(const append_kernel *k, mo_value *local) {
 /* ---- What is to be done ---------------------------------------------------
  */
 
-/* A sequence's tokens before, and after; within the cache whatever is given. */
-typedef struct span {
-  mo_value *length, *end;
-} span;
-
-static span span_of(const append_kernel *k, mo_value *sequence) {
+append_span append_span_of(const append_kernel *k, mo_value *sequence) {
   mo_builder *b = k->b;
   const decode_plan *plan = k->cache.plan;
   mo_value *zero = mo_i32(b, 0), *room = decode_number(&k->cache, plan->Smax);
@@ -48,7 +43,7 @@ static span span_of(const append_kernel *k, mo_value *sequence) {
   mo_value *count = mo_get(b, k->counts_smem, MO_VALUES(sequence));
   count = mo_min(b, count, decode_number(&k->cache, plan->T));
   count = mo_max(b, count, zero);
-  return (span){length, mo_min(b, mo_add(b, length, count), room)};
+  return (append_span){length, mo_min(b, mo_add(b, length, count), room)};
 }
 
 static mo_value *list_part(const append_kernel *k, int row, mo_value *i) {
@@ -64,7 +59,7 @@ static mo_value *list_blocks(const append_kernel *k, append_kind kind) {
   mo_value **in = mo_for(b, zero, decode_number(cache, k->plan->cache.B), one,
                          MO_VALUES(zero));
   mo_value *sequence = in[0], *count = in[1];
-  span new = span_of(k, sequence);
+  append_span new = append_span_of(k, sequence);
   mo_value *begin = decode_local_count(cache, new.length);
   mo_value *end = decode_local_count(cache, new.end);
   mo_value *first = decode_over(cache, begin, tokens);
@@ -87,7 +82,7 @@ static append_item item_at(const append_kernel *k, append_kind kind,
   append_item item = {.kind = kind,
                       .sequence = list_part(k, 0, i),
                       .number = list_part(k, 1, i)};
-  span new = span_of(k, item.sequence);
+  append_span new = append_span_of(k, item.sequence);
   mo_value *base = decode_times(cache, item.number, tokens);
   item.length = new.length;
   item.low = mo_sub(b, decode_local_count(cache, new.length), base);
@@ -200,6 +195,9 @@ static void declare_tensors(append_kernel *k, kernels_kernel *kernel) {
       decode_input(&k->cache, kernel, "lengths", PFL_DTYPE_I32, numbers, whole);
   k->counts =
       decode_input(&k->cache, kernel, "counts", PFL_DTYPE_I32, numbers, whole);
+  if (k->plan->cache.page)
+    k->sources = decode_input(&k->cache, kernel, "sources", PFL_DTYPE_I32,
+                              numbers, whole);
   declare_news(k, kernel);
   decode_declare_cache(&k->cache, kernel);
   declare_outputs(k, kernel);
@@ -250,6 +248,8 @@ static void declare_memory(append_kernel *k) {
   k->fetched = semaphores(k, MO_SHAPE(k->plan->slots));
   k->stored = semaphores(k, MO_SHAPE(k->plan->slots));
   if (!cache->page) return;
+  k->sources_smem = mo_scratch(b, MO_SMEM, MO_I32, numbers);
+  k->sources_arrived = semaphores(k, MO_RANK_0);
   k->cache.table_smem = mo_scratch(
       b, MO_SMEM, MO_I32, MO_SHAPE(base_max(2, cache->B * cache->pages)));
   k->cache.table_arrived = semaphores(k, MO_RANK_0);
@@ -264,6 +264,7 @@ static void write_body(append_kernel *k) {
   if (cache->plan->chips > 1) cache->chip = mo_device_id(b);
   mo_copy(b, cache->lengths, cache->lengths_smem, cache->lengths_arrived);
   mo_copy(b, k->counts, k->counts_smem, k->counts_arrived);
+  if (k->sources) mo_copy(b, k->sources, k->sources_smem, k->sources_arrived);
   if (cache->table)
     mo_copy(b, cache->table, cache->table_smem, cache->table_arrived);
   for (int v = 0; v < 2; v++) {
@@ -277,6 +278,10 @@ static void write_body(append_kernel *k) {
   mo_wait_copy(b, k->counts, k->counts_smem, k->counts_arrived);
   if (cache->table)
     mo_wait_copy(b, cache->table, cache->table_smem, cache->table_arrived);
+  if (k->sources) {
+    mo_wait_copy(b, k->sources, k->sources_smem, k->sources_arrived);
+    append_copy_pages(k);
+  }
   run_blocks(k, APPEND_ROWS);
   if (cache->plan->scaled) run_blocks(k, APPEND_SCALES);
 }
