@@ -47,12 +47,15 @@ static inline void kernel_case_begin(kernel_case *c,
     bool input = i < kernel->input_count;
     const kernels_tensor *tensor =
         input ? &kernel->inputs[i] : &kernel->outputs[i - kernel->input_count];
-    const device_tensor *whole = kernel_case_find(tensors, count, tensor->name);
+    const device_tensor *whole = NULL;
     c->types[i] = (sim_tensor){kernels_element(tensor->dtype), tensor->rank,
                                tensor->shape};
     int64_t bytes;
     CHECK_NEED(!device_part_bytes(tensor, &bytes, NULL));
-    CHECK_NEED(!device_spread_check(tensor, c->chips, whole, NULL));
+    if (!tensor->internal) {
+      whole = kernel_case_find(tensors, count, tensor->name);
+      CHECK_NEED(!device_spread_check(tensor, c->chips, whole, NULL));
+    }
     for (int chip = 0; chip < c->chips; chip++) {
       CHECK_NEED(c->bytes[chip][i] = malloc((size_t)bytes));
       if (input)
@@ -68,6 +71,7 @@ static inline void kernel_case_collect(const kernel_case *c,
                                        int count) {
   for (int i = 0; i < c->kernel->output_count; i++) {
     const kernels_tensor *tensor = &c->kernel->outputs[i];
+    if (tensor->internal) continue;
     const device_tensor *whole = kernel_case_find(tensors, count, tensor->name);
     size_t bytes = (size_t)kernel_case_count(whole->rank, whole->shape) *
                    pfl_dtype_size(tensor->dtype);

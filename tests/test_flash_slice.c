@@ -10,10 +10,10 @@ static const pfl_allocator heap;
 
 typedef struct flash_case {
   call_case call;
-  kernels_tile tiles[5];
+  kernels_tile tiles[6];
   int tile_count;
-  int64_t part;    /* one more tile, of backward; 0: none */
-  int64_t segment; /* and of forward */
+  int64_t part, panel; /* two more tiles, of backward; 0: none */
+  int64_t segment;     /* and of forward */
 } flash_case;
 
 static int list_tensors(const call_case *c, device_tensor *out) {
@@ -38,12 +38,16 @@ static int list_tensors(const call_case *c, device_tensor *out) {
   return COUNT(all);
 }
 
-/* The tile that only `op` has, last. */
+/* The tiles that only `op` has, last. */
 static int count_tiles(flash_case *s, kernels_op op) {
-  kernels_tile own = {"segment", s->segment};
-  if (op == KERNELS_BACKWARD) own = (kernels_tile){"part", s->part};
-  s->tiles[s->tile_count] = own;
-  return s->tile_count + (own.value != 0);
+  bool forward = op == KERNELS_FORWARD;
+  const kernels_tile own[] = {{"segment", forward ? s->segment : 0},
+                              {"part", forward ? 0 : s->part},
+                              {"panel", forward ? 0 : s->panel}};
+  int count = s->tile_count;
+  for (int i = 0; i < COUNT(own); i++)
+    if (own[i].value) s->tiles[count++] = own[i];
+  return count;
 }
 
 static bool run(flash_case *s, kernels_op op) {
@@ -126,6 +130,7 @@ static void draw_tiles(flash_case *s) {
   s->tiles[s->tile_count++] = (kernels_tile){"tile", 128};
   s->tiles[s->tile_count++] = (kernels_tile){"unroll", check_between(1, 2)};
   s->part = check_between(0, 1) ? 128 : 0;
+  s->panel = check_between(0, 2) ? PICK(blocks) : 0;
 }
 
 static void test_any(void) {

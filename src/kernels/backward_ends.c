@@ -8,11 +8,11 @@
 /* ---- Before ---------------------------------------------------------------
  */
 
-/* How many of the rows from `first` on there are; NULL: all. */
-static mo_value *existing(const backward *f, mo_value *first) {
+mo_value *backward_existing_rows(const backward *f, mo_value *row) {
   mo_builder *b = f->b;
-  if (f->problem->Sq == f->plan->rows) return NULL;
-  return mo_sub(b, mo_i32(b, (double)f->problem->Sq), first);
+  if (f->problem->Sq == f->plan->panels * f->plan->panel) return NULL;
+  row = mo_add(b, f->first_row, row);
+  return mo_sub(b, mo_i32(b, (double)f->problem->Sq), row);
 }
 
 /* LSE of rows in units of log2; infinite for rows that saw no key or do not
@@ -26,8 +26,8 @@ static void make_lse(const backward *f, mo_value *first, int64_t count) {
   mo_value *most = mo_full(b, MO_F32, row, INFINITY);
   lse = mo_select(b, mo_eq(b, lse, none), most,
                   flash_times(b, lse, FLASH_LOG2_E));
-  mo_store(b, columns_clip(b, lse, existing(f, first), INFINITY), f->row_lse,
-           MO_VALUES(f->zero, first));
+  mo_store(b, columns_clip(b, lse, backward_existing_rows(f, first), INFINITY),
+           f->row_lse, MO_VALUES(f->zero, first));
 }
 
 static mo_value *take_d_lse(const backward *f, mo_value *delta, mo_value *first,
@@ -55,8 +55,8 @@ static void make_delta(const backward *f, mo_value *first, mo_value *o_first,
   mo_value *delta = mo_reduce(b, MO_SUM, terms, swapped ? 0 : 1);
   if (!swapped) delta = columns_to_row(b, columns_make(b, delta));
   if (f->d_lse) delta = take_d_lse(f, delta, first, count);
-  mo_store(b, columns_clip(b, delta, existing(f, first), 0), f->row_delta,
-           MO_VALUES(f->zero, first));
+  mo_store(b, columns_clip(b, delta, backward_existing_rows(f, first), 0),
+           f->row_delta, MO_VALUES(f->zero, first));
 }
 
 /* dsink = - sum over rows of P_sink delta, into the lane of the head. */
@@ -98,17 +98,78 @@ static void turn(const backward *f, const sequence *from, const sequence *to) {
   sequence_store(b, to, x, f->zero);
 }
 
+void backward_turn_keys(const backward *f) {
+  turn(f, &f->k, &f->k_rows);
+  turn(f, &f->v, &f->v_rows);
+}
+
 void backward_begin(const backward *f) {
   mo_builder *b = f->b;
   mo_value *step = mo_add(b, mo_grid_index(b, 0), mo_grid_index(b, 1));
+  if (f->plan->panels > 1) step = mo_add(b, step, f->panel);
   mo_if(b, mo_eq(b, mo_add(b, step, f->step), f->zero));
   clear(f, f->dq_sum.ref);
   clear(f, f->dk_sum.ref);
   clear(f, f->dv_sum.ref);
   clear(f, f->dsinks);
+  backward_sums_clear(f);
   mo_end(b, MO_NONE);
-  turn(f, &f->k, &f->k_rows);
-  turn(f, &f->v, &f->v_rows);
+}
+
+static void clear_part(const backward *f, const sequence *s, mo_value *from,
+                       int64_t count) {
+  mo_builder *b = f->b;
+  int64_t sizes[2];
+  mo_shape shape = sequence_shape(s, count, sizes);
+  sequence_store(b, s, mo_full(b, MO_F32, shape, 0), from);
+}
+
+/* Positions first .. end - 1; `end` is a multiple of LANES. */
+static void clear_tail(const backward *f, const sequence *s, int64_t first,
+                       int64_t end) {
+  mo_builder *b = f->b;
+  int64_t piece = first / LANES, pieces = end / LANES;
+  if (first % LANES) {
+    mo_value *at = mo_i32(b, (double)(piece * LANES));
+    mo_value *there = mo_i32(b, (double)(first % LANES));
+    sequence_store(b, s, sequence_load(b, s, at, LANES, there), at);
+    piece++;
+  }
+  if (piece == pieces) return;
+  mo_value *from = mo_i32(b, (double)piece);
+  mo_value *to = mo_i32(b, (double)pieces);
+  mo_value *at = mo_for(b, from, to, f->one, MO_NONE)[0];
+  at = mo_mul(b, at, mo_i32(b, LANES));
+  clear_part(f, s, mo_multiple(b, at, LANES), LANES);
+  mo_end(b, MO_NONE);
+}
+
+static void clear_row_tails(const backward *f) {
+  mo_builder *b = f->b;
+  const backward_plan *plan = f->plan;
+  int64_t first = f->problem->Sq - (plan->panels - 1) * plan->panel;
+  if (first == plan->panel) return;
+  mo_value *ends = mo_eq(b, f->panel, mo_i32(b, (double)(plan->panels - 1)));
+  mo_if(b, mo_and(b, ends, mo_eq(b, f->step, f->zero)));
+  clear_tail(f, &f->q, first, plan->panel);
+  clear_tail(f, &f->d_o, first, plan->panel);
+  mo_end(b, MO_NONE);
+}
+
+static void clear_key_tails(const backward *f) {
+  mo_builder *b = f->b;
+  int64_t keys = f->plan->block_k, first = f->problem->Sk % keys;
+  if (!first) return;
+  mo_value *last = mo_i32(b, (double)f->plan->k_blocks - 1);
+  mo_if(b, mo_eq(b, f->block, last));
+  clear_tail(f, &f->k, first, keys);
+  clear_tail(f, &f->v, first, keys);
+  mo_end(b, MO_NONE);
+}
+
+void backward_clear_tails(const backward *f) {
+  clear_row_tails(f);
+  clear_key_tails(f);
 }
 
 void backward_begin_rows(const backward *f, mo_value *row, mo_value *o_row,
@@ -118,42 +179,42 @@ void backward_begin_rows(const backward *f, mo_value *row, mo_value *o_row,
   if (f->sinks) add_sink(f, row, rows);
 }
 
+/* For all rows of the panel, end_rows at a time. */
+static mo_value *each_rows(const backward *f) {
+  mo_builder *b = f->b;
+  int64_t size = f->plan->end_rows;
+  mo_value *count = mo_i32(b, (double)(f->plan->panel / size));
+  mo_value *row = mo_for(b, f->zero, count, f->one, MO_NONE)[0];
+  row = mo_mul(b, row, mo_i32(b, (double)size));
+  return mo_multiple(b, row, (int)size);
+}
+
+void backward_begin_panel(const backward *f) {
+  mo_builder *b = f->b;
+  if (f->plan->descending && !f->q_ids) return;
+  mo_if(b, mo_eq(b, f->step, f->zero));
+  backward_segments_begin_rows(f);
+  if (!f->plan->descending) {
+    mo_value *row = each_rows(f);
+    backward_begin_rows(f, row, row, f->plan->end_rows);
+    mo_end(b, MO_NONE);
+  }
+  mo_end(b, MO_NONE);
+}
+
 /* ---- After ----------------------------------------------------------------
  */
 
-/* A sum to an output. */
-static void finish(const backward *f, const sequence *sum, mo_value *from,
-                   const sequence *out, mo_value *to, int64_t count,
-                   double factor) {
+void backward_finish_panel(const backward *f) {
   mo_builder *b = f->b;
-  mo_value *x = sequence_load(b, sum, from, count, NULL);
-  if (factor != 1) x = flash_times(b, x, factor);
-  sequence_store(b, out, x, to);
-}
-
-static void clear_part(const backward *f, const sequence *sum, mo_value *from,
-                       int64_t count) {
-  mo_builder *b = f->b;
-  int64_t sizes[2];
-  mo_shape shape = sequence_shape(sum, count, sizes);
-  sequence_store(b, sum, mo_full(b, MO_F32, shape, 0), from);
-}
-
-void backward_finish_rows(const backward *f, mo_value *row, int64_t rows) {
-  finish(f, &f->dq_sum, row, &f->dq, row, rows, f->problem->scale);
+  int64_t rows = f->plan->end_rows;
+  mo_value *last = mo_i32(b, (double)f->plan->steps - 1);
+  mo_if(b, mo_eq(b, f->step, last));
+  mo_value *row = each_rows(f);
+  mo_value *dq = sequence_load(b, &f->dq_sum, row, rows, NULL);
+  if (f->problem->scale != 1) dq = flash_times(b, dq, f->problem->scale);
+  sequence_store(b, &f->dq, dq, row);
   clear_part(f, &f->dq_sum, row, rows);
-}
-
-void backward_finish_keys(const backward *f) {
-  mo_builder *b = f->b;
-  int64_t keys = f->plan->block_k, group = f->problem->group;
-  mo_value *member = mo_rem(b, mo_grid_index(b, 1), mo_i32(b, (double)group));
-  if (group > 1) mo_if(b, mo_eq(b, member, mo_i32(b, (double)group - 1)));
-  finish(f, &f->dk_sum, f->sum_key, &f->dk, f->zero, keys, f->problem->scale);
-  finish(f, &f->dv_sum, f->sum_key, &f->dv, f->zero, keys, 1);
-  if (!f->plan->fresh) {
-    clear_part(f, &f->dk_sum, f->sum_key, keys);
-    clear_part(f, &f->dv_sum, f->sum_key, keys);
-  }
-  if (group > 1) mo_end(b, MO_NONE);
+  mo_end(b, MO_NONE);
+  mo_end(b, MO_NONE);
 }

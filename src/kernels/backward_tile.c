@@ -31,18 +31,12 @@ static void add_to(const backward *f, const sequence *sum, mo_value *first,
   sequence_store(b, sum, x, first);
 }
 
-/* How many of the tile's keys, or rows, there are; NULL: all. */
+/* How many of the tile's keys there are; NULL: all. */
 static mo_value *existing_keys(const backward *f, const backward_tile *tile) {
   mo_builder *b = f->b;
   if (f->problem->Sk % f->plan->block_k == 0) return NULL;
   mo_value *keys = mo_i32(b, (double)(f->problem->Sk - tile->key));
   return mo_sub(b, keys, f->key);
-}
-
-static mo_value *existing_rows(const backward *f, const backward_tile *tile) {
-  mo_builder *b = f->b;
-  if (f->problem->Sq == f->plan->rows) return NULL;
-  return mo_sub(b, mo_i32(b, (double)f->problem->Sq), tile->row);
 }
 
 static mo_value *mask(const backward *f, mo_value *p,
@@ -54,8 +48,8 @@ static mo_value *mask(const backward *f, mo_value *p,
   if (tile->mask == MASK_BAND)
     p = masks_by_band(b, hidden, p, problem->window, tile->ahead);
   if (tile->mask == MASK_POSITION) {
-    mo_value *position =
-        mo_add(b, tile->row, mo_i32(b, (double)problem->offset));
+    mo_value *position = mo_add(b, tile->row, f->first_row);
+    position = mo_add(b, position, mo_i32(b, (double)problem->offset));
     mo_value *ahead = mo_sub(b, position, mo_add(b, f->key, key));
     p = masks_by_position(b, hidden, p, problem->window, ahead,
                           existing_keys(f, tile));
@@ -63,7 +57,7 @@ static mo_value *mask(const backward *f, mo_value *p,
   if (!f->kv_ids) return p;
   mo_value *ids = mo_load(b, f->q_ids, MO_VALUES(f->zero, f->zero, tile->row),
                           MO_SHAPE(1, tile->rows));
-  ids = columns_clip(b, ids, existing_rows(f, tile), 0);
+  ids = columns_clip(b, ids, backward_existing_rows(f, tile->row), 0);
   mo_value *key_ids = mo_load(b, f->key_ids, MO_VALUES(key, f->zero),
                               MO_SHAPE(tile->keys, LANES));
   return masks_by_segment(b, hidden, p, key_ids, ids);
@@ -116,13 +110,11 @@ static mo_value *to_rows(const backward *f, const backward_tile *tile,
 static backward_scores make_scores(const backward *f,
                                    const backward_tile *tile) {
   mo_builder *b = f->b;
-  mo_value *some_keys = existing_keys(f, tile);
-  mo_value *some_rows = existing_rows(f, tile);
   mo_value *key = mo_i32(b, (double)tile->key);
-  mo_value *q = sequence_load(b, &f->q, tile->row, tile->rows, some_rows);
-  mo_value *d_o = sequence_load(b, &f->d_o, tile->row, tile->rows, some_rows);
-  mo_value *k = sequence_load(b, &f->k_rows, key, tile->keys, some_keys);
-  mo_value *v = sequence_load(b, &f->v_rows, key, tile->keys, some_keys);
+  mo_value *q = sequence_load(b, &f->q, tile->row, tile->rows, NULL);
+  mo_value *d_o = sequence_load(b, &f->d_o, tile->row, tile->rows, NULL);
+  mo_value *k = sequence_load(b, &f->k_rows, key, tile->keys, NULL);
+  mo_value *v = sequence_load(b, &f->v_rows, key, tile->keys, NULL);
   return (backward_scores){.s = score(f, tile, k, &f->q, q),
                            .dp = score(f, tile, v, &f->d_o, d_o)};
 }
@@ -134,10 +126,9 @@ static void use_scores(const backward *f, const backward_tile *tile,
   mo_element element = kernels_element(f->problem->dtype);
   mo_value *key = mo_i32(b, (double)tile->key), *row = tile->row;
   mo_value *sum_key = mo_add(b, f->sum_key, key);
-  mo_value *some_rows = existing_rows(f, tile);
-  mo_value *q = sequence_load(b, &f->q, row, rows, some_rows);
-  mo_value *d_o = sequence_load(b, &f->d_o, row, rows, some_rows);
-  mo_value *k = sequence_load(b, &f->k, key, keys, existing_keys(f, tile));
+  mo_value *q = sequence_load(b, &f->q, row, rows, NULL);
+  mo_value *d_o = sequence_load(b, &f->d_o, row, rows, NULL);
+  mo_value *k = sequence_load(b, &f->k, key, keys, NULL);
 
   mo_value *t = NULL;
   mo_value *s = flash_scores(b, f->problem, scores->s, &t);
