@@ -101,6 +101,18 @@ void backward_blocks_begin(backward *f) {
 /* ---- Windows --------------------------------------------------------------
  */
 
+static mo_value *panel_of(const backward *f,
+                          const mo_map_arguments *arguments) {
+  int axis = backward_panel_axis(f->plan);
+  return axis < 0 ? number(f, 0) : arguments->grid[axis];
+}
+
+static mo_value *block_at_step(const backward *f,
+                               const mo_map_arguments *arguments) {
+  mo_value *step = arguments->grid[backward_step_axis(f->plan)];
+  return block_of(f, panel_of(f, arguments), step);
+}
+
 static mo_value *kv_head_of(const backward *f, mo_value *head) {
   return mo_div(f->b, head, number(f, f->problem->group));
 }
@@ -116,7 +128,7 @@ static void map_kv(mo_builder *b, const mo_map_arguments *arguments,
   const backward *f = user;
   out_block[0] = arguments->grid[0];
   out_block[1] = kv_head_of(f, arguments->grid[1]);
-  out_block[2] = block_of(f, arguments->grid[2], arguments->grid[3]);
+  out_block[2] = block_at_step(f, arguments);
   out_block[3] = mo_i32(b, 0);
 }
 
@@ -132,7 +144,7 @@ static void map_key_ids(mo_builder *b, const mo_map_arguments *arguments,
   const backward *f = user;
   out_block[0] = arguments->grid[0];
   out_block[1] = mo_i32(b, 0);
-  out_block[2] = block_of(f, arguments->grid[2], arguments->grid[3]);
+  out_block[2] = block_at_step(f, arguments);
 }
 
 /* O of a block's own positions; before the panel there is none. */
@@ -142,14 +154,16 @@ static void map_o(mo_builder *b, const mo_map_arguments *arguments,
   const backward_plan *plan = f->plan;
   out_block[0] = arguments->grid[0];
   out_block[1] = arguments->grid[1];
-  out_block[2] = arguments->grid[2];
+  out_block[2] = panel_of(f, arguments);
   out_block[3] = mo_i32(b, 0);
   if (plan->descending) {
-    mo_value *own = block_of(f, arguments->grid[2], arguments->grid[3]);
-    mo_value *panel = mo_i32(b, (double)(plan->panel / plan->block_k));
-    own = mo_sub(b, own, number(f, f->problem->offset / plan->block_k));
-    panel = mo_mul(b, arguments->grid[2], panel);
-    out_block[2] = mo_max(b, own, panel);
+    mo_value *own = block_at_step(f, arguments);
+    int64_t offset = f->problem->offset / plan->block_k;
+    mo_value *panel = number(f, plan->panel / plan->block_k);
+    panel = mo_mul(b, out_block[2], panel);
+    if (offset) own = mo_sub(b, own, number(f, offset));
+    if (offset || plan->panels > 1) own = mo_max(b, own, panel);
+    out_block[2] = own;
   }
   if (sequence_swaps(f->problem->Dv)) exchange(out_block);
 }
@@ -174,7 +188,7 @@ static void map_kv_sum(mo_builder *b, const mo_map_arguments *arguments,
   mo_value *first = zero;
   if (f->plan->descending) first = number(f, first_written(f));
   if (f->plan->panels > 1) {
-    mo_value *end = mo_add(b, arguments->grid[2], number(f, 1));
+    mo_value *end = mo_add(b, panel_of(f, arguments), number(f, 1));
     end = first_of(f, end);
     mo_value *block = mo_min(b, out_block[2], mo_sub(b, end, number(f, 1)));
     out_block[2] = mo_select(b, mo_eq(b, end, zero), first, block);

@@ -43,6 +43,15 @@ typedef struct backward {
   mo_value *sum_key;      /* where the block begins in dk_sum */
 } backward;
 
+/* Axes of the grid: a single panel has none. */
+static inline int backward_panel_axis(const backward_plan *plan) {
+  return plan->panels > 1 ? 2 : -1;
+}
+
+static inline int backward_step_axis(const backward_plan *plan) {
+  return plan->panels > 1 ? 3 : 2;
+}
+
 typedef enum masking { MASK_NONE, MASK_BAND, MASK_POSITION } masking;
 
 /* Keys of the block and queries that they meet. */

@@ -29,7 +29,8 @@ static void add_inputs(backward *f, const kernels_request *request) {
   const attention_problem *p = f->problem;
   const backward_plan *plan = f->plan;
   mo_element element = kernels_element(p->dtype);
-  mo_map panel = MO_MAP(0, 1, 2, -1), row = MO_MAP(0, 1, -1, 2);
+  int axis = backward_panel_axis(plan);
+  mo_map panel = MO_MAP(0, 1, axis, -1), row = MO_MAP(0, 1, -1, axis);
   if (request->sinks) f->sinks = mo_prefetch(b, MO_F32, MO_SHAPE(p->Hq));
   f->q = sequence_window(b, element, plan->panel, p->D, panel);
   f->k = backward_key_window(f, p->D);
@@ -41,7 +42,7 @@ static void add_inputs(backward *f, const kernels_request *request) {
     f->d_lse = mo_window(b, MO_F32, MO_SHAPE(1, 1, 1, plan->panel), row);
   if (!request->segment_ids) return;
   f->q_ids =
-      mo_window(b, MO_I32, MO_SHAPE(1, 1, plan->panel), MO_MAP(0, -1, 2));
+      mo_window(b, MO_I32, MO_SHAPE(1, 1, plan->panel), MO_MAP(0, -1, axis));
   f->kv_ids = backward_key_ids_window(f);
 }
 
@@ -49,8 +50,9 @@ static void add_outputs(backward *f) {
   mo_builder *b = f->b;
   const attention_problem *p = f->problem;
   mo_element element = kernels_element(p->dtype);
+  int axis = backward_panel_axis(f->plan);
   f->dq =
-      sequence_window(b, element, f->plan->panel, p->D, MO_MAP(0, 1, 2, -1));
+      sequence_window(b, element, f->plan->panel, p->D, MO_MAP(0, 1, axis, -1));
   f->dk = backward_sum_window(f, p->D);
   f->dv = backward_sum_window(f, p->Dv);
   if (f->sinks)
@@ -89,10 +91,11 @@ static void add_scratch(backward *f) {
 static mo_value *count_steps(const backward *f) {
   mo_builder *b = f->b;
   const int64_t bounds[] = {f->problem->Hq, f->plan->panels, f->plan->steps};
+  mo_value *const at[] = {mo_grid_index(b, 1), f->panel, f->step};
   mo_value *count = mo_grid_index(b, 0);
   for (int i = 0; i < 3; i++) {
     count = mo_mul(b, count, mo_i32(b, (double)bounds[i]));
-    count = mo_add(b, count, mo_grid_index(b, i + 1));
+    count = mo_add(b, count, at[i]);
   }
   return count;
 }
@@ -105,8 +108,9 @@ static void find_step(backward *f) {
   int64_t rows = base_round_up(p->Sq, plan->block_q);
   f->zero = mo_i32(b, 0);
   f->one = mo_i32(b, 1);
-  f->panel = mo_grid_index(b, 2);
-  f->step = mo_grid_index(b, 3);
+  int axis = backward_panel_axis(plan);
+  f->panel = axis < 0 ? f->zero : mo_grid_index(b, axis);
+  f->step = mo_grid_index(b, backward_step_axis(plan));
   if (plan->sums == BACKWARD_SUMS_HBM) f->turn = count_steps(f);
   backward_blocks_begin(f);
   f->key = mo_mul(b, f->block, mo_i32(b, (double)plan->block_k));
@@ -132,8 +136,9 @@ static void write_kernel(backward *f, const kernels_request *request) {
   mo_builder *b = f->b;
   const attention_problem *p = f->problem;
   const backward_plan *plan = f->plan;
-  mo_kernel(b, "flash_backward",
-            &(mo_grid){4, {p->B, p->Hq, plan->panels, plan->steps}, {false}});
+  mo_grid grid = {4, {p->B, p->Hq, plan->panels, plan->steps}, {false}};
+  if (plan->panels == 1) grid = (mo_grid){3, {p->B, p->Hq, plan->steps}, {0}};
+  mo_kernel(b, "flash_backward", &grid);
   add_inputs(f, request);
   add_outputs(f);
   add_scratch(f);
