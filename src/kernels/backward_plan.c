@@ -162,7 +162,7 @@ static bool fit(const kernels_request *request, const kernels_chip *chip,
     plan->sums = BACKWARD_SUMS_HBM;
     plan->vmem_bytes = count_vmem(request, plan);
   }
-  plan->fresh = alone && plan->descending &&
+  plan->fresh = alone && plan->descending && p->offset == 0 &&
                 p->window.left >= plan->k_blocks * plan->block_k;
   return plan->vmem_bytes <= chip->vmem_bytes && panel <= PANEL_MOST;
 }
