@@ -34,12 +34,17 @@ os.environ.update(
     JAX_PLATFORMS="cpu", LIBTPU_INIT_ARGS=os.environ.get("LIBTPU_INIT_ARGS", "")
     + f" --xla_jf_dump_to={DUMPS} --xla_jf_dump_llo_text=true")
 
-# Block sizes that were the best of a sweep on some cell, for each kernel.
-SPLASH_FORWARD = [(1024, 1024, 512), (1024, 1024, 1024), (2048, 2048, 256)]
-SPLASH_BACKWARD = [(1024, 1024, 512), (1024, 2048, 512)]
-FLASH_FORWARD = [(1024, 1024, 1024), (512, 2048, 1024)]
-FLASH_BACKWARD = [(512, 512, 512), (1024, 1024, 512)]
-# Pages that are fetched together.
+# Block sizes that were among the best of a sweep of some tens, for each kernel:
+# of queries, of keys, of keys computed at once; causal, and full.
+BLOCKS = {
+    ("splash", "forward"): ([(1024, 1024, 512), (1024, 1024, 1024)],
+                            [(1024, 1024, 1024), (2048, 2048, 256)]),
+    ("splash", "backward"): ([(1024, 1024, 512)],
+                             [(1024, 2048, 512), (1024, 1024, 512)]),
+    ("flash", "forward"): ([(1024, 1024, 1024)], [(512, 2048, 1024)]),
+    ("flash", "backward"): ([(512, 512, 512)], [(1024, 1024, 512)]),
+}
+# Tokens that are fetched together.
 PAGED_TOKENS = [512, 2048]
 RAGGED_TOKENS = [512, 1024]
 
@@ -218,22 +223,22 @@ def ways_of(cell):
     op, length = cell["op"], cell["q_length"]
     plain = not (cell["softcap"] or cell["sinks"])
     if op == "decode":
+        plain = plain and not cell["window"]
         if cell["chips"] > 1 or cell["cache_dtype"] != "bf16" or not plain:
             return []
-        pages = [cell["page"]] if cell["page"] else [256]
+        page = cell["page"] or 256
         return ([("paged", paged, (page, tokens // page))
-                 for page in pages for tokens in PAGED_TOKENS]
+                 for tokens in PAGED_TOKENS]
                 + [("ragged", ragged, (page, tokens // page))
-                   for page in pages for tokens in RAGGED_TOKENS])
+                   for tokens in RAGGED_TOKENS])
     if cell["dtype"] != "bf16" or not plain or cell["batch"] != 1:
         return []
-    forward = op == "forward"
-    ways = [("splash", splash, blocks) for blocks in
-            (SPLASH_FORWARD if forward else SPLASH_BACKWARD)]
+    kernels = [("splash", splash)]
     if cell["q_heads"] == cell["kv_heads"] and not cell["window"]:
-        ways += [("flash", flash, blocks) for blocks in
-                 (FLASH_FORWARD if forward else FLASH_BACKWARD)]
-    return [way for way in ways if max(way[2]) <= length]
+        kernels.append(("flash", flash))
+    return [(name, make, blocks) for name, make in kernels
+            for blocks in BLOCKS[name, op][0 if cell["causal"] else 1]
+            if max(blocks) <= length]
 
 
 # How the names of their programs begin: of the op, and of a backward program's
@@ -285,8 +290,8 @@ def answer(question, state):
     known = {"title": title(way[0], way[2]), "kernels": [names[cell["op"]]],
              "without": [names["without"]] if backward else []}
     try:
-        state.setdefault("tpu", None)
-        state["tpu"] = state["tpu"] or Tpu()
+        if "tpu" not in state:
+            state["tpu"] = Tpu()
         compile_way(state["tpu"], cell, way, question["directory"])
     except Exception as error:  # whatever JAX raises is an answer
         words = " ".join(str(error).split())
