@@ -27,17 +27,16 @@ static double percent(int64_t part, int64_t whole) {
 
 #define BAR 40
 
-static void add_cause(const schedule_summary *summary, schedule_cause cause,
-                      base_text *out) {
+static void add_share(const schedule_summary *summary, const char *name,
+                      int64_t cycles, base_text *out) {
   char number[32], bar[BAR + 1] = "";
-  int64_t cycles = summary->profile->causes[cause];
   int length = summary->cycles > 0 ? (int)(BAR * cycles / summary->cycles) : 0;
   if (!cycles) return;
   if (length > BAR) length = BAR;
   memset(bar, '#', (size_t)length);
-  base_text_format(out, "  %-10s %14s %5.1f%%%s%s\n",
-                   schedule_cause_name(cause), grouped(cycles, number),
-                   percent(cycles, summary->cycles), length ? "  " : "", bar);
+  base_text_format(out, "  %-10s %14s %5.1f%%%s%s\n", name,
+                   grouped(cycles, number), percent(cycles, summary->cycles),
+                   length ? "  " : "", bar);
 }
 
 static void add_facts(const schedule_summary *summary, base_text *out) {
@@ -179,7 +178,9 @@ static void add_program(const schedule_report *report,
                      summary->us + report->model->dispatch_us);
   base_text_add_string(out, "\n");
   for (int cause = 0; cause < SCHEDULE_CAUSES; cause++)
-    add_cause(summary, (schedule_cause)cause, out);
+    add_share(summary, schedule_cause_name((schedule_cause)cause),
+              profile->causes[cause], out);
+  add_share(summary, "called", schedule_called_cycles(summary), out);
   add_facts(summary, out);
   base_text_add_string(out, "  costliest bundles\n");
   for (int i = 0; i < summary->region_count; i++)

@@ -40,6 +40,10 @@ void schedule_chart_causes(const schedule_summary *summary, base_text *html) {
     if (part > 0) add_rect(html, x, 0, WIDTH * part, 34, name, tip);
     x += WIDTH * part;
   }
+  double called = share((double)schedule_called_cycles(summary), cycles);
+  if (called > 0)
+    add_rect(html, x, 0, WIDTH * called, 34, "track",
+             "in the programs that it calls");
   base_text_add_string(html, "</svg>\n<ul class=\"legend\">");
   for (int i = 0; i < SCHEDULE_CAUSES; i++) {
     schedule_cause cause = (schedule_cause)i;
@@ -49,6 +53,11 @@ void schedule_chart_causes(const schedule_summary *summary, base_text *html) {
                      schedule_cause_name(cause), 100 * part,
                      schedule_cause_name(cause), schedule_cause_meaning(cause));
   }
+  if (called > 0)
+    base_text_format(html,
+                     "<li><i class=\"track\"></i><b>%.1f%%</b> called: in the "
+                     "programs that it calls</li>",
+                     100 * called);
   base_text_add_string(html, "</ul>\n");
 }
 

@@ -42,7 +42,8 @@ static const char style[] =
     "i.issue{background:var(--issue)}i.mxu{background:var(--mxu)}"
     "i.xlu{background:var(--xlu)}i.eup{background:var(--eup)}"
     "i.vector{background:var(--vector)}i.scalar{background:var(--scalar)}"
-    "i.dma{background:var(--dma)}i.semaphore{background:var(--semaphore)}\n"
+    "i.dma{background:var(--dma)}i.semaphore{background:var(--semaphore)}"
+    "i.track{background:var(--track)}\n"
     ".legend{display:flex;flex-wrap:wrap;gap:.2rem 1.4rem;margin:.5rem 0;"
     "padding:0;list-style:none;font-size:.9rem}"
     ".legend i{display:inline-block;width:.8rem;height:.8rem;"
@@ -89,8 +90,14 @@ static void add_verdict(const schedule_summary *summary, base_text *html) {
   for (int i = 1; i < SCHEDULE_CAUSES; i++)
     if (part_of(summary, (schedule_cause)i) > part_of(summary, worst))
       worst = (schedule_cause)i;
+  double called = (double)schedule_called_cycles(summary);
   base_text_add_string(html, "<p class=\"verdict\">");
-  if (summary->mxu_busy > 0.8)
+  if (called > 0.5 * (double)summary->cycles)
+    base_text_format(html,
+                     "Most of the time it is in the programs that it calls: "
+                     "%.0f%%.",
+                     100 * called / (double)summary->cycles);
+  else if (summary->mxu_busy > 0.8)
     base_text_format(html,
                      "The matrix units are busy %.0f%% of the time: "
                      "they are the limit.",

@@ -62,6 +62,7 @@ static void write_numbers(json_writer *json, const schedule_summary *summary) {
   json_write_int64(json, "cycles", summary->cycles);
   json_write_double(json, "time_us", summary->us);
   write_causes(json, profile->causes);
+  json_write_int64(json, "called_cycles", schedule_called_cycles(summary));
   json_write_double(json, "mxu_busy", summary->mxu_busy);
   if (summary->work.flops > 0) {
     json_write_double(json, "flops", summary->work.flops);

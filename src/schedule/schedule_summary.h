@@ -60,6 +60,14 @@ PFL_NODISCARD pfl_status schedule_summarize(const schedule_result *result,
                                             schedule_summary *out_summary,
                                             pfl_error *error);
 
+/* Of them those that went by in programs that this one calls. */
+static inline int64_t schedule_called_cycles(const schedule_summary *summary) {
+  int64_t called = summary->cycles;
+  for (int i = 0; i < SCHEDULE_CAUSES; i++)
+    called -= summary->profile->causes[i];
+  return called;
+}
+
 /* ---- Reports ------------------------------------------------------------- */
 
 /* Everything that a report tells. */
