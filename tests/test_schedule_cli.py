@@ -94,7 +94,8 @@ class Schedule(cli_case.Case):
         cycles = self.cycles(EXCHANGE)
         slower = self.cycles(EXCHANGE, "--model", "hop_us=2")
         self.assertEqual(slower, cycles + 2 * 1500)
-        (self.folder / "c.json").write_text('{"hop_us": 3, "dispatch_us": 90}')
+        (self.folder / "c.json").write_text(
+            '{"hop_us": 3, "dispatch_us": 90, "about": {"probes": []}}')
         measured = self.cycles(EXCHANGE, "--calibration", "c.json")
         self.assertEqual(measured, cycles + 4 * 1500)
         program = self.facts(EXCHANGE, "--calibration", "c.json")["programs"][0]
@@ -160,6 +161,14 @@ class Schedule(cli_case.Case):
     def cut(self):
         (self.folder / "cut.txt").write_text(EXCHANGE.read_text()[:3000])
         return "cut.txt"
+
+    def test_calibrating_refused(self):
+        """Only what a TPU took is a measurement."""
+        for arguments in [], ["--device", "cpu"], ["--device", "sim"]:
+            done = self.pflash("bench", "--calibration", "c.json", *arguments)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn("it needs --device tpu", done.stderr)
+        self.assertEqual(self.files(), {})
 
     def test_calibration_refused(self):
         for text in ["", "[]", '{"hbm_gbs": "fast"}', '{"hbm_gbs": 0}',

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "bench/calibrate.h"
 #include "bench/simulate.h"
 #include "options.h"
+#include "output.h"
 
 /* A word as a shell would take it: 'quoted' unless it is plain. */
 static void add_word(base_text *line, const char *word) {
@@ -131,8 +133,43 @@ static int compare(const cli_options *options) {
              : EXIT_DONE;
 }
 
+/* ---- --calibration ------------------------------------------------------- */
+
+static bool is_timed_on_tpu(const cli_options *options) {
+  bool named = device_of(options) == ON_TPU;
+  for (int i = 0; i < options->peer_count; i++)
+    named |= !strcmp(options->peers[i], device_name(ON_TPU));
+  return named;
+}
+
+static pfl_status check_calibration(const cli_options *options,
+                                    pfl_error *error) {
+  if (device_of(options) == ON_SIM)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "--calibration is given with --device sim: simulated times say "
+              "nothing of a chip; it needs --device tpu");
+  if (!is_timed_on_tpu(options))
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "--calibration is given: it needs --device tpu, a v5e's");
+  return PFL_STATUS_OK;
+}
+
+static int calibrate(const cli_options *options) {
+  pfl_error error;
+  if (check_calibration(options, &error))
+    return print_misuse(COMMAND_BENCH, &error);
+  return name_option("--calibration",
+                     bench_calibrate(options->calibration, stdout, &error),
+                     &error)
+             ? print_failure(COMMAND_BENCH, &error)
+             : EXIT_DONE;
+}
+
+/* ---- The command --------------------------------------------------------- */
+
 int bench_command(const cli_options *options) {
   pfl_error error;
+  if (options->calibration) return calibrate(options);
   if (check_uses(options, &error)) return print_misuse(COMMAND_BENCH, &error);
   if (options->list) {
     bench_list(stdout);

@@ -511,6 +511,11 @@ const cli_option option_table[] = {
      .slot = SLOT(data), .must_be = "a path",
      .help = "A directory of tables in place of those that are shipped: "
              "hardware, prices, others' results (docs/method.md)."},
+    {BENCH, "--calibration", .argument = "FILE", .read = read_path,
+     .slot = SLOT(calibration), .must_be = "a path",
+     .help = "Instead of a suite: measure the probes of docs/cycle-model.md on a "
+             "v5e (--device tpu), hold them against their listings, and write "
+             "the numbers that fit best for pflash schedule --calibration."},
     {BENCH | REPORT, "--plan", .argument = "FILE.json", .read = read_path,
      .slot = SLOT(plan), .must_be = "a path",
      .help = "What is asked, written down before it is measured, in place of "

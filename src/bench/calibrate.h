@@ -36,6 +36,12 @@ PFL_NODISCARD pfl_status calibrate_with(const calibrate_device *device,
                                         const char *path, const char *directory,
                                         FILE *results, pfl_error *error);
 
+/* What measures on the chips of a plugin: `slice` is a device_slice. */
+PFL_NODISCARD pfl_status calibrate_measure(void *slice,
+                                           const calibrate_case *probe,
+                                           const predict_loaded *listing,
+                                           double *out_us, pfl_error *error);
+
 /* The same on this machine's TPU, a v5e. UNAVAILABLE: it has none.
  * FAILED_PRECONDITION: what stands in its place only simulates one. */
 PFL_NODISCARD pfl_status bench_calibrate(const char *path, FILE *results,

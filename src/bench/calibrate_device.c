@@ -61,11 +61,11 @@ static pfl_status time_runs(const device_slice *slice,
   return PFL_STATUS_OK;
 }
 
-static pfl_status measure(void *self, const calibrate_case *probe,
-                          const predict_loaded *listing, double *out_us,
-                          pfl_error *error) {
-  (void)listing;
+pfl_status calibrate_measure(void *self, const calibrate_case *probe,
+                             const predict_loaded *listing, double *out_us,
+                             pfl_error *error) {
   const device_slice *slice = self;
+  (void)listing;
   asked_kernel asked;
   device_program program;
   probe_tensors tensors = {0};
@@ -107,7 +107,7 @@ static pfl_status calibrate_slice(device_slice *slice, const char *path,
       .name = name,
       .chips = slice->client.device_count >= 4 ? 4 : 1,
       .self = slice,
-      .measure = measure};
+      .measure = calibrate_measure};
   return calibrate_with(&device, path, folder && *folder ? folder : "/tmp",
                         results, error);
 }
