@@ -120,7 +120,7 @@ static void test_refusals(void) {
 static void test_size(void) {
   size_t sizes[2];
   for (int i = 0; i < 2; i++) {
-    int64_t length = i ? 16384 : 4096;
+    int64_t length = i ? 32768 : 8192;
     pfl_attention a = {.struct_size = sizeof a,
                        .batch = 1,
                        .q_heads = 8,

@@ -9,6 +9,10 @@
  * long, and spills. */
 enum { BAND_MOST = 2560 };
 
+/* Bundles of a body: the longest that are known to run on a chip as predicted
+ * have 8,800. */
+enum { BUNDLES_MOST = 9000 };
+
 /* Queries of a block: K and V are then read in a quarter of the time that the
  * MXU takes for them, where they are streamed. */
 enum { BLOCK_MOST = 1024 };
@@ -57,18 +61,78 @@ static bool is_narrow(attention_window window) {
          window.left + window.right < BAND_MOST;
 }
 
+/* ---- Tiles ----------------------------------------------------------------
+ */
+
+/* Bundles of the two products and the softmax between: what a chip of four
+ * MXUs of 128 by 128 takes in cycles, within a tenth. f32 goes through them six
+ * times. docs/kernels.md has what bodies came to. */
+static int64_t count_bundles(const kernels_request *request, int64_t rows,
+                             int64_t keys) {
+  const attention_problem *p = request->problem;
+  int64_t width = sequence_swaps(p->Dv) ? p->Dv : base_round_up(p->Dv, LANES);
+  int64_t times = p->dtype == PFL_DTYPE_F32 ? 6 : 1;
+  width += base_round_up(p->D, LANES);
+  return times * (rows * keys / LANES * width / (4 * LANES));
+}
+
+/* Of the longest body in which no branch is taken. */
+static int64_t longest_body(const kernels_request *request,
+                            const forward_plan *plan) {
+  int64_t body =
+      plan->unroll * count_bundles(request, plan->block_q, plan->block_k);
+  bool band = plan->walk == FORWARD_BAND;
+  int64_t half = (plan->block_q + plan->tile) / 2;
+  if (plan->walk == FORWARD_CAUSAL || (band && plan->band_causal))
+    body = base_max(body, count_bundles(request, plan->block_q, half));
+  if (band)
+    body =
+        base_max(body, count_bundles(request, plan->block_q, plan->band_keys));
+  return body;
+}
+
+/* Keys of a chunk: such that a body can be as short as it must be, and that
+ * blocks of a causal problem are whole chunks. */
+static int64_t choose_chunk(const kernels_request *request,
+                            const forward_plan *plan) {
+  const attention_problem *p = request->problem;
+  int64_t keys = base_min(512, base_round_up(p->Sk, LANES));
+  bool causal = p->window.right == 0 && p->Sk > 512;
+  while (keys % 256 == 0 &&
+         (count_bundles(request, plan->block_q, keys) > BUNDLES_MOST ||
+          (causal && plan->block_q % keys)))
+    keys /= 2;
+  return keys;
+}
+
+/* Chunks of a body: its filling and draining cost as much as a tenth of a
+ * chunk, but what is left over costs bodies of its own. */
+static int64_t choose_unroll(const kernels_request *request,
+                             const forward_plan *plan) {
+  const attention_problem *p = request->problem;
+  bool causal = p->window.right == 0;
+  int64_t chunk = count_bundles(request, plan->block_q, plan->block_k);
+  int64_t most = causal && p->Sk < 4096 ? 2 : 4, unroll = 1;
+  while (2 * unroll <= most && 2 * unroll * chunk <= BUNDLES_MOST &&
+         2 * unroll * plan->block_k <= p->Sk)
+    unroll *= 2;
+  return unroll;
+}
+
 /* Blocks of about `most` queries. */
 static void choose_tiles(const kernels_request *request, int64_t most,
                          forward_plan *plan) {
   const attention_problem *p = request->problem;
-  bool causal = p->window.right == 0, narrow = sequence_swaps(p->Dv);
+  bool narrow = sequence_swaps(p->Dv);
   bool early = narrow || is_narrow(p->window);
   int64_t blocks = base_ceil_div(p->Sq, most);
-  int64_t rows = base_round_up(base_ceil_div(p->Sq, blocks), LANES);
+  int64_t rows = base_ceil_div(p->Sq, blocks);
+  rows = base_round_up(rows, blocks > 1 ? base_min(most, 256) : LANES);
   plan->block_q = kernels_tile_of(request, "block_q", rows);
-  int64_t keys = base_min(512, base_round_up(p->Sk, LANES));
-  plan->block_k = kernels_tile_of(request, "block_k", keys);
-  plan->unroll = kernels_tile_of(request, "unroll", causal ? 2 : 4);
+  plan->block_k =
+      kernels_tile_of(request, "block_k", choose_chunk(request, plan));
+  plan->unroll =
+      kernels_tile_of(request, "unroll", choose_unroll(request, plan));
   int64_t tile = plan->block_q % 256 || is_narrow(p->window) ? LANES : 256;
   plan->tile = kernels_tile_of(request, "tile", tile);
   rows = narrow && plan->block_q % 256 == 0 ? 256 : plan->block_q;
@@ -238,6 +302,8 @@ pfl_status forward_plan_make(const kernels_request *request,
       PFL_TRY(take_segment(request, chip, asked, &plan, &done, error));
     else
       done = choose_segment(request, chip, &plan);
+    bool chosen = request->tile_count || most == LANES;
+    done &= chosen || longest_body(request, &plan) <= BUNDLES_MOST;
   }
   plan.blind = request->segment_ids || p->offset + p->window.right < 0;
   if (!done)

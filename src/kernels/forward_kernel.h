@@ -43,6 +43,7 @@ typedef struct forward_tile {
 /* Tiles whose scores are made before those of the tile before are used: what
  * the scheduler needs to keep the MXU busy where products are narrow. */
 typedef struct forward_queue {
+  int ahead;
   forward_tile tiles[FORWARD_AHEAD_MAX + 1];
   mo_value *scores[FORWARD_AHEAD_MAX + 1];
   int count;

@@ -164,7 +164,7 @@ void forward_attend(const forward *f, forward_queue *queue,
                     const forward_tile *tile) {
   queue->tiles[queue->count] = *tile;
   queue->scores[queue->count++] = make_scores(f, tile);
-  if (queue->count > f->plan->ahead) use_oldest(f, queue);
+  if (queue->count > queue->ahead) use_oldest(f, queue);
 }
 
 void forward_flush(const forward *f, forward_queue *queue) {

@@ -19,6 +19,7 @@
  *
  * A chunk is block_k keys; a body of a loop takes `unroll` of them, as many as
  * hide the MXU's filling and draining, about 220 cycles a body. */
+#include "base/memory.h"
 #include "kernels/forward_kernel.h"
 
 /* The key that chunk `chunk` begins with. */
@@ -41,7 +42,7 @@ static void meet_chunks(const forward *f, mo_value *first, int64_t count,
                         masking mask) {
   mo_builder *b = f->b;
   if (f->kv_ids) mo_if(b, forward_segments_meet(f, first, count));
-  forward_queue queue = {.count = 0};
+  forward_queue queue = {.ahead = f->plan->ahead};
   for (int64_t i = 0; i < count; i++) {
     mo_value *chunk = mo_add(b, first, mo_i32(b, (double)i));
     for (int64_t row = 0; row < f->plan->block_q; row += f->plan->rows)
@@ -70,8 +71,14 @@ static mo_value *walk_bodies(const forward *f, mo_value *first, mo_value *end,
   return mo_add(b, first, mo_mul(b, bodies, size));
 }
 
+/* Where all spans are whole bodies, nothing is left over. */
 static void walk_seen(const forward *f, mo_value *first, mo_value *end) {
-  for (int64_t unroll = f->plan->unroll; unroll >= 1; unroll /= 2)
+  const forward_plan *plan = f->plan;
+  int64_t all = plan->segment ? plan->segment : plan->keys;
+  bool whole = plan->walk == FORWARD_FULL && plan->keys % all == 0 &&
+               all % (plan->unroll * plan->block_k) == 0;
+  int64_t least = whole ? plan->unroll : 1;
+  for (int64_t unroll = plan->unroll; unroll >= least; unroll /= 2)
     first = walk_bodies(f, first, end, unroll);
 }
 
@@ -105,10 +112,11 @@ static void walk_full(const forward *f) {
  */
 
 /* Widest first: the last to leave the MXU is then the narrowest, and the rows
- * before are finished meanwhile. */
+ * before are finished meanwhile. Scores are made a tile early: tiles are too
+ * small to hide what comes between their products. */
 static void walk_causal(const forward *f) {
   int64_t tile = f->plan->tile;
-  forward_queue queue = {.count = 0};
+  forward_queue queue = {.ahead = base_max(f->plan->ahead, 1)};
   walk_seen(f, f->zero, chunk_of(f, f->position, false));
   for (int64_t row = f->plan->block_q - tile; row >= 0; row -= tile)
     forward_attend(f, &queue,
@@ -125,7 +133,7 @@ static void walk_causal(const forward *f) {
 static void walk_band(const forward *f) {
   mo_builder *b = f->b;
   int64_t tile = f->plan->tile, before = f->plan->band_before;
-  forward_queue queue = {.count = 0};
+  forward_queue queue = {.ahead = f->plan->ahead};
   for (int64_t row = 0; row < f->plan->block_q; row += tile) {
     mo_value *key = mo_add(b, f->position, mo_i32(b, (double)(row - before)));
     forward_attend(f, &queue,
