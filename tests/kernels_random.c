@@ -27,7 +27,7 @@ typedef struct drawn {
 } drawn;
 
 /* Of the longest sequence. */
-enum { LENGTH_LOG = 13 };
+enum { LENGTH_LOG = 17 };
 
 /* As many of each size as of its double; half of them whole blocks. */
 static int64_t draw_length(void) {

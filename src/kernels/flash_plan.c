@@ -133,7 +133,8 @@ static void choose_tiles(const kernels_request *request, int64_t most,
       kernels_tile_of(request, "block_k", choose_chunk(request, plan));
   plan->unroll =
       kernels_tile_of(request, "unroll", choose_unroll(request, plan));
-  int64_t tile = plan->block_q % 256 || is_narrow(p->window) ? LANES : 256;
+  bool fine = is_narrow(p->window) || (p->window.right == 0 && !narrow);
+  int64_t tile = plan->block_q % 256 || fine ? LANES : 256;
   plan->tile = kernels_tile_of(request, "tile", tile);
   rows = narrow && plan->block_q % 256 == 0 ? 256 : plan->block_q;
   rows = kernels_tile_of(request, "rows", rows);
