@@ -45,7 +45,8 @@ static bool has_tpu(void) {
 static pjrt_plugin load_libtpu(bool for_devices) {
   pjrt_plugin plugin;
   pfl_error error;
-  if ((!(for_devices && has_tpu()) && pjrt_environment_prepare(NULL, &error)) ||
+  if ((!(for_devices && has_tpu()) &&
+       pjrt_environment_prepare(NULL, false, &error)) ||
       pjrt_plugin_load(base_text_get(&plugin_path), &plugin, &error)) {
     fprintf(stderr, "%s\n", error.message);
     _exit(1);

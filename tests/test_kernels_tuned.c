@@ -144,55 +144,83 @@ static void check_row(const kernels_request *request, const char *row) {
   if (!status) kernels_program_release(&program);
 }
 
-static void check_attention_row(const char *row, kernels_op op,
-                                const char *mask, const long long *n) {
-  attention_problem problem =
-      problem_of(n[0], n[1], n[2], !strcmp(mask, "causal"));
+/* The number after `name` in a row; -1: it is not there. */
+static long long number_in(const char *row, const char *name) {
+  size_t length = strcspn(row, ":");
+  const char *at = strstr(row, name);
+  if (!at || (size_t)(at - row) > length) return -1;
+  return strtoll(at + strlen(name), NULL, 10);
+}
+
+static bool says(const char *row, const char *word) {
+  return number_in(row, word) >= 0;
+}
+
+static pfl_scoring scoring_of(const char *row) {
+  pfl_scoring scoring = {.causal = says(row, " causal "),
+                         .softcap = says(row, " softcap ") ? 50 : 0};
+  const char *window = strstr(row, " window=");
+  if (!window) return scoring;
+  long long left, right;
+  CHECK_NEED(sscanf(window, " window=%lld,%lld ", &left, &right) == 2);
+  scoring.windowed = true;
+  scoring.window_left = left;
+  scoring.window_right = right;
+  return scoring;
+}
+
+static void check_attention_row(const char *row, kernels_op op) {
+  const pfl_attention given = {.struct_size = sizeof given,
+                               .batch = 2,
+                               .q_heads = 4,
+                               .kv_heads = 2,
+                               .q_length = number_in(row, " Sq="),
+                               .kv_length = number_in(row, " Sk="),
+                               .head_dim = number_in(row, " D="),
+                               .v_head_dim = number_in(row, " Dv="),
+                               .dtype = PFL_DTYPE_BF16,
+                               .scoring = scoring_of(row)};
+  attention_problem problem;
+  CHECK_NEED(!attention_problem_init(&given, &problem, NULL));
   kernels_request request = request_of(&problem);
   request.op = op;
+  request.segment_ids = says(row, " segments ");
   check_row(&request, row);
 }
 
-static void check_decode_row(const char *row, int chips, const char *cache,
-                             const long long *n) {
+static void check_decode_row(const char *row) {
+  long long heads = number_in(row, " Hkv=");
   const pfl_decode given = {
       .struct_size = sizeof given,
       .batch = 2,
-      .q_heads = n[0] * n[1],
-      .kv_heads = n[0],
-      .q_length = n[2],
-      .cache_length = n[3],
-      .head_dim = n[4],
-      .v_head_dim = n[5],
+      .q_heads = heads * number_in(row, " G="),
+      .kv_heads = heads,
+      .q_length = number_in(row, " T="),
+      .cache_length = number_in(row, " Smax="),
+      .head_dim = number_in(row, " D="),
+      .v_head_dim = number_in(row, " Dv="),
       .dtype = PFL_DTYPE_BF16,
-      .cache_dtype = strcmp(cache, "bf16") ? PFL_DTYPE_I8 : PFL_DTYPE_BF16};
+      .cache_dtype = says(row, " cache=bf16 ") ? PFL_DTYPE_BF16 : PFL_DTYPE_I8,
+      .scoring = scoring_of(row)};
   attention_decode_problem problem;
   CHECK_NEED(!attention_decode_problem_init(&given, &problem, NULL));
   kernels_request request = {.op = KERNELS_DECODE,
                              .decode = &problem,
                              .target = "v5e:2x2",
-                             .chips = chips};
+                             .chips = (int)number_in(row, " chips=")};
   check_row(&request, row);
 }
 
+/* check_row holds that a row is read as what it says, word for word. */
 static void test_shipped(void) {
   for (const char *row = shipped[0]; *row; row = strchr(row, '\n') + 1) {
-    char op[16], mask[16], cache[8];
-    long long n[6];
-    int chips;
-    CHECK_NEED(strchr(row, '\n'));
-    if (sscanf(row,
-               "decode v5e chips=%d bf16 cache=%7s causal Hkv=%lld "
-               "G=%lld T=%lld Smax=%lld D=%lld Dv=%lld : ",
-               &chips, cache, &n[0], &n[1], &n[2], &n[3], &n[4], &n[5]) == 8)
-      check_decode_row(row, chips, cache, n);
-    else if (sscanf(row, "%15s v5e bf16 %15s Sq=%lld Sk=%lld D=%lld ", op, mask,
-                    &n[0], &n[1], &n[2]) == 5)
-      check_attention_row(
-          row, strcmp(op, "forward") ? KERNELS_BACKWARD : KERNELS_FORWARD, mask,
-          n);
+    char op[16];
+    CHECK_NEED(strchr(row, '\n') && sscanf(row, "%15s", op) == 1);
+    if (!strcmp(op, "decode"))
+      check_decode_row(row);
     else
-      CHECK(false, "%.150s is of no kind that this test knows", row);
+      check_attention_row(
+          row, strcmp(op, "forward") ? KERNELS_BACKWARD : KERNELS_FORWARD);
   }
 }
 

@@ -1,6 +1,6 @@
-/* pflash-compiler PLUGIN TOPOLOGY OPTIONS [LISTING_DIR]: compiles the module on
- * stdin with a PJRT plugin and writes the executable to stdout, packed as
- * pjrt/artifact.h says, or how it failed. OPTIONS is a CompileOptionsProto in
+/* pflash-compiler PLUGIN TOPOLOGY OPTIONS [LISTING_DIR [passes]]: compiles the
+ * module on stdin with a PJRT plugin and writes the executable to stdout, packed
+ * as pjrt/artifact.h says, or how it failed. OPTIONS is a CompileOptionsProto in
  * hexadecimal. It is the process that pjrt_compile starts, and that may die. */
 #define _XOPEN_SOURCE 700 /* realpath */
 #include <signal.h>
@@ -63,7 +63,8 @@ static pfl_status answer(char **arguments, base_text *out_packed,
   base_text module = {0}, options = {0};
   pjrt_plugin plugin;
   char *path = realpath(arguments[1], NULL); /* the directory may change */
-  pfl_status status = pjrt_environment_prepare(arguments[4], error);
+  pfl_status status = pjrt_environment_prepare(
+      arguments[4], arguments[4] && arguments[5], error);
   if (!status) status = read_module(&module, error);
   if (!status) status = read_hex(arguments[3], &options, error);
   if (!status)
@@ -78,9 +79,10 @@ static pfl_status answer(char **arguments, base_text *out_packed,
 }
 
 int main(int count, char **arguments) {
-  if (count < 4 || count > 5) {
+  if (count < 4 || count > 6) {
     fprintf(stderr,
-            "usage: pflash-compiler PLUGIN TOPOLOGY OPTIONS [LISTING_DIR]\n");
+            "usage: pflash-compiler PLUGIN TOPOLOGY OPTIONS [LISTING_DIR "
+            "[passes]]\n");
     return 2;
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody waits for the answer any more */

@@ -61,6 +61,7 @@ static pfl_status fill_listing(compile_job *job, const char *directory,
 static pfl_status make_listing(compile_job *job, pfl_error *error) {
   base_folder folder;
   job->stop = stop_begin();
+  job->passes = true;
   pfl_status status = name_option(
       "--out",
       base_folder_begin(job->options->out, listing_facts, &folder, error),

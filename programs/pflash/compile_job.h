@@ -9,6 +9,7 @@
 /* All zero to begin with; compile_job_release whatever came of it. */
 typedef struct compile_job {
   const cli_options *options;
+  bool passes;     /* into the listing, too: for people */
   const int *stop; /* a descriptor that ends the compiler, or NULL (stop.h) */
   tpu_request request;
   kernels_program program;

@@ -125,9 +125,13 @@ static pfl_status call_compiler(const pjrt_compile_request *request,
   pfl_status status = base_text_check(&options, error);
   if (!status) status = find_compiler(&compiler, error);
   if (!status) {
-    const char *const command[] = {
-        base_text_get(&compiler), plugin,           request->topology,
-        base_text_get(&options),  request->listing, NULL};
+    const char *const command[] = {base_text_get(&compiler),
+                                   plugin,
+                                   request->topology,
+                                   base_text_get(&options),
+                                   request->listing,
+                                   request->passes ? "passes" : NULL,
+                                   NULL};
     status = run_compiler(request, command, reply, log, error);
   }
   base_text_release(&compiler);

@@ -24,6 +24,7 @@ typedef struct pjrt_compile_request {
   const char *plugin;  /* a path; NULL: what pjrt_plugin_find finds */
   const char *listing; /* a directory, made if missing, that the compiler's
                           listings go to; NULL: none. Compiles always. */
+  bool passes;          /* the listing has what each pass made, too */
   double seconds;      /* the time limit; 0: 300 */
   const int *stop; /* a descriptor: CANCELLED once it is readable, or NULL */
   bool uncached;   /* neither look into the cache nor write to it */

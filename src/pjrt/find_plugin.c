@@ -160,7 +160,13 @@ static const char *const settings[][2] = {
     {"TPU_MIN_LOG_LEVEL", "2"},
 };
 
-pfl_status pjrt_environment_prepare(const char *listing, pfl_error *error) {
+/* The files that schedule/schedule_dump.h reads. */
+static const char final_alone[] =
+    "--xla_jf_dump_llo_pass_label_regex=^(final_bundles|post-delay-converter|"
+    "final_hlo-static-per-bundle-utilization|deduplication-map)$";
+
+pfl_status pjrt_environment_prepare(const char *listing, bool passes,
+                                    pfl_error *error) {
   for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
     if (setenv(settings[i][0], settings[i][1], 0))
       PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for the environment");
@@ -171,9 +177,9 @@ pfl_status pjrt_environment_prepare(const char *listing, pfl_error *error) {
   base_text all = {0};
   base_text_format(&all,
                    "%s --xla_jf_dump_to=. --xla_jf_dump_llo_text=true "
-                   "--xla_mosaic_dump_to=. "
-                   "--xla_mosaic_enable_llo_source_annotations=true",
-                   flags ? flags : "");
+                   "--xla_mosaic_enable_llo_source_annotations=true %s",
+                   flags ? flags : "",
+                   passes ? "--xla_mosaic_dump_to=." : final_alone);
   pfl_status status = base_text_check(&all, error);
   if (!status && setenv("LIBTPU_INIT_ARGS", base_text_get(&all), 1))
     status = base_error_set(error, PFL_STATUS_RESOURCE_EXHAUSTED,

@@ -55,10 +55,13 @@ PFL_NODISCARD pfl_status pjrt_plugin_adopt(const PJRT_Api *api,
 /* Sets what libtpu reads from the environment, where the user has not: without
  * it, it asks a metadata server that only Google's machines have, and waits.
  * With `listing` (an existing directory, or NULL), that the compiler writes
- * what it makes of each kernel there, which becomes the working directory.
+ * what it makes of each kernel there, which becomes the working directory: what
+ * it ends with, from which times are predicted, or with `passes` what it has
+ * after each of its passes too, a hundred times as much.
  * Before pjrt_plugin_load, and only in a process that has one thread: it
  * changes the environment. RESOURCE_EXHAUSTED; NOT_FOUND, no such directory. */
 PFL_NODISCARD pfl_status pjrt_environment_prepare(const char *listing,
+                                                  bool passes,
                                                   pfl_error *error);
 
 /* ---- Attributes ---------------------------------------------------------- */
