@@ -9,6 +9,7 @@ import copy
 import csv
 import json
 import pathlib
+import sys
 import unittest
 
 import cli_case
@@ -130,6 +131,99 @@ class Forecasts(Case):
         for kind in "json", "html", "csv":
             self.assertEqual((self.folder / f"f.{kind}").read_bytes(),
                              (self.folder / f"2.{kind}").read_bytes(), kind)
+
+
+STAND_IN = r"""
+import glob, json, os, shutil, sys
+how, listings = os.environ["STAND_IN"], os.environ["LISTINGS"]
+open("asked", "a").write("start\n")
+for line in sys.stdin:
+    question = json.loads(line)
+    answer = {"done": True}
+    way, directory = question.get("way"), question.get("directory")
+    if question.get("versions"):
+        answer = {"skip": "no \x1b jax"} if how == "skip" else {
+            "versions": "jax 0"}
+    elif how == "dies":
+        sys.exit("of shame")
+    elif how == "garbage":
+        answer = ["no object"]
+    elif way < 2:
+        open("asked", "a").write("way\n")
+        answer = {"title": f"paged {way}", "kernels": ["double"], "without": []}
+        for file in glob.glob(listings + "/1-double_buffer*") * (how != "empty"):
+            shutil.copy(file, directory)
+        json.dump([{"program": "double", "operand": 0, "words": [1] * 16}],
+                  open(directory + "/inputs.json", "w"))
+    elif way == 2:
+        answer = {"title": "ragged 1", "failed": "as it\nmust"}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+class Peers(Case):
+    """JAX's kernels by a stand-in for its script, which leaves a listing of the
+    tests' own. There is no compiler: the plugin is an empty file."""
+
+    def forecast(self, how, cache=""):
+        (self.folder / "jax_tpu.py").write_text(STAND_IN)
+        plugin = self.folder / "libtpu.so"  # its time is part of the key
+        plugin.exists() or plugin.touch()
+        (self.folder / "asked").write_text("")
+        done = self.pflash(
+            "bench", "--suite", "decode", "--part", "predicted", "--json",
+            "f.json", environment={
+                "PFLASH_LIBTPU": str(plugin),
+                "PFLASH_PEERS": str(self.folder), "PFLASH_CACHE": cache,
+                "PFLASH_PYTHON": sys.executable, "STAND_IN": how,
+                "LISTINGS": str(ROOT / "tests" / "listings")})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        value = json.loads((self.folder / "f.json").read_text())
+        self.assertEqual(json_schema.check(value, schema("bench")), [])
+        return value["forecast"], (self.folder / "asked").read_text()
+
+    def test_best_and_failed(self):
+        forecast, asked = self.forecast("well")
+        self.assertEqual(forecast["peers"], "jax 0")
+        self.assertIsNone(forecast["peers_skipped"])
+        for cell in forecast["cells"]:
+            _, paged, ragged = cell["sides"]
+            self.assertEqual(paged["name"], "paged 0")
+            self.assertIn("void", paged["skipped"] or "void")
+            self.assertEqual(ragged["skipped"], "as it\\x0amust")
+        self.assertEqual(asked.count("way"), 2 * len(forecast["cells"]))
+
+    def test_kept(self):
+        """What was predicted once is not asked for again."""
+        cache = str(self.folder / "cache")
+        first, asked = self.forecast("well", cache)
+        self.assertGreater(asked.count("way"), 0)
+        again, asked = self.forecast("well", cache)
+        self.assertEqual(asked, "start\n")
+        self.assertEqual(again, first)
+        for kept in (self.folder / "cache" / "predictions").iterdir():
+            kept.write_text("damaged")
+        again, asked = self.forecast("well", cache)
+        self.assertGreater(asked.count("way"), 0)
+        self.assertEqual(again, first)
+
+    def test_no_listing(self):
+        for cell in self.forecast("empty")[0]["cells"]:
+            self.assertTrue(cell["sides"][1]["skipped"])
+
+    def test_skipped(self):
+        forecast, _ = self.forecast("skip")
+        self.assertIsNone(forecast["peers"])
+        self.assertEqual(forecast["peers_skipped"], "no \\x1b jax")
+        self.assertTrue(all(len(cell["sides"]) == 1
+                            for cell in forecast["cells"]))
+
+    def test_bad(self):
+        """It is given up after two failures."""
+        for how, words in ("dies", "of shame"), ("garbage", "no JSON object"):
+            cells = self.forecast(how)[0]["cells"]
+            self.assertIn(words, cells[0]["sides"][1]["skipped"])
+            self.assertEqual(len(cells[-1]["sides"]), 1)
 
 
 class Reports(Case):
