@@ -53,35 +53,40 @@ class Tensor:
     dtype: str
     shape: tuple[int, ...]
     swapped: bool
+    row: int    # elements of the whole's rows, each padded to the last size; 0
     spare: int  # the dimension of the whole that has room for more; -1: the end
 
     @staticmethod
     def of(described: dict) -> "Tensor":
         return Tensor(described["name"], _DTYPES[described["dtype"]],
                       tuple(described["shape"]), described["swapped"],
-                      described["spare"])
+                      described["row"], described["spare"])
 
-    def _room(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The whole's shape with the room that there is."""
-        items, room = math.prod(shape), math.prod(self.shape)
-        if items == room or self.spare < 0:
-            return shape
-        rest = items // shape[self.spare]
-        return (shape[:self.spare] + (room // rest,)
-                + shape[self.spare + 1:])
+    def _steps(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """(whole with room, as rows, rows with room): shapes on the way from
+        the whole, of `shape`, to the program's tensor."""
+        width = self.row or self.shape[-1]
+        rows = math.prod(self.shape[:-1])
+        room, spare = list(shape), self.spare
+        if not self.row and spare < 0:  # no rows: elements
+            rows, width = math.prod(self.shape), 1
+        if spare >= 0:
+            others = math.prod(shape[:spare] + shape[spare + 1:])
+            room[spare] = rows * width // others if others else shape[spare]
+        return tuple(room), (-1, width), (rows, width)
 
     def put(self, x: Any) -> Any:
         """A whole tensor as the program has it."""
         import jax.numpy as jnp
         if self.swapped:
             return jnp.swapaxes(x, -1, -2)
-        room = self._room(x.shape)
-        if room != x.shape:
-            x = jnp.pad(x, [(0, more - size)
-                            for size, more in zip(x.shape, room)])
-        missing = math.prod(self.shape) - x.size
-        if missing:
-            x = jnp.pad(x.reshape(-1), (0, missing))
+        if not self.row and x.size == math.prod(self.shape):
+            return x.reshape(self.shape)
+        room, rows, all_rows = self._steps(x.shape)
+        x = _pad(x, room).reshape(rows)
+        x = _pad(x, all_rows)
+        if self.row:
+            x = _pad(x, (all_rows[0], self.shape[-1]))
         return x.reshape(self.shape)
 
     def get(self, x: Any, shape: tuple[int, ...]) -> Any:
@@ -89,11 +94,20 @@ class Tensor:
         import jax.numpy as jnp
         if self.swapped:
             return jnp.swapaxes(x, -1, -2)
-        room = self._room(shape)
-        if room == shape:
-            return x.reshape(-1)[:math.prod(shape)].reshape(shape) \
-                if x.size != math.prod(shape) else x.reshape(shape)
-        return x.reshape(room)[tuple(map(slice, shape))]
+        if not self.row and x.size == math.prod(shape):
+            return x.reshape(shape)
+        room, _, (rows, width) = self._steps(shape)
+        x = x.reshape(rows, -1)[:, :width]
+        x = x[:math.prod(room) // width].reshape(room)
+        return x[tuple(map(slice, shape))]
+
+
+def _pad(x: Any, shape: tuple[int, ...]) -> Any:
+    """x with zeros at the end of each dimension."""
+    import jax.numpy as jnp
+    if x.shape == shape:
+        return x
+    return jnp.pad(x, [(0, more - size) for size, more in zip(x.shape, shape)])
 
 
 @dataclasses.dataclass(frozen=True)

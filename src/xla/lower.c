@@ -213,6 +213,7 @@ static void describe_tensor(json_writer *json, const kernels_tensor *tensor) {
     json_write_int64(json, NULL, tensor->shape[i]);
   json_end(json);
   json_write_bool(json, "swapped", tensor->swapped);
+  json_write_int64(json, "row", tensor->row);
   json_write_int64(json, "spare",
                    tensor->split.split ? tensor->split.dimension : -1);
   json_end(json);

@@ -24,6 +24,7 @@ PFL_NODISCARD pfl_status xla_lower(const kernels_program *program,
 
 /* Adds, as one JSON object, what one who writes the StableHLO himself needs:
  *   arguments  the tensors it takes: name, dtype ("bf16"), shape, swapped,
+ *              row (elements of rows that are padded; 0: none is), and
  *              spare: the dimension of the whole tensor along which there is
  *              room for more if there is any; -1: at the end of all
  *   calls      in order: kernel, config (its backend_config), operands (numbers
