@@ -156,6 +156,8 @@ static void test_decode(void) {
     check_decode("v5e:2x2", i % 2 ? 4 : 1, &odd[i], i == 1, 0);
   check_decode("v5e:2x2", 4, &common, false, 16);
   check_decode("v5e:2x2", 1, &odd[1], false, 64);
+  check_decode("v5e:2x2", 4, &common, true, 32);
+  check_decode("v5e:2x2", 1, &odd[1], true, 256);
 }
 
 int main(void) {

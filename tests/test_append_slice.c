@@ -253,7 +253,8 @@ static append_case draw(pfl_dtype dtype, bool int8, bool paged, int chips) {
   d.q_heads = d.kv_heads;
   if (check_between(0, 3) == 0) d.v_head_dim = PICK(dims);
   if (paged) {
-    d.page_length = PICK(pages);
+    do d.page_length = PICK(pages);
+    while (int8 && d.page_length < 32);
     d.pages_per_sequence = base_ceil_div(length, d.page_length);
     d.page_count = 4 * d.batch * base_ceil_div(d.pages_per_sequence, 4) + 4;
     d.cache_length = 0;
@@ -286,7 +287,7 @@ static void test_any(void) {
   for (int i = 0; i < check_cases(40); i++) {
     pfl_dtype dtype = i % 3 ? PFL_DTYPE_BF16 : PFL_DTYPE_F32;
     bool int8 = i % 3 == 2, paged = i / 3 % 2;
-    append_case c = draw(dtype, int8, paged && !int8, i / 6 % 2 ? 4 : 1);
+    append_case c = draw(dtype, int8, paged, i / 6 % 2 ? 4 : 1);
     run(&c, check_random());
     free_all(&c);
   }

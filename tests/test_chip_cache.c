@@ -200,7 +200,8 @@ static pfl_decode draw(const decode_options *options, int64_t turn) {
       .cache_dtype = options->int8 ? PFL_DTYPE_I8 : PFL_DTYPE_DEFAULT};
   if (check_between(0, 3) == 0) d.v_head_dim = PICK(dims);
   if (options->paged) {
-    d.page_length = PICK(pages);
+    do d.page_length = PICK(pages);
+    while (options->int8 && d.page_length < 32);
     d.pages_per_sequence = base_ceil_div(length, d.page_length);
     d.page_count = turn * d.batch * base_ceil_div(d.pages_per_sequence, turn) +
                    check_between(0, 3);
@@ -214,8 +215,8 @@ static void run_case(int round) {
   decode_options options = decode_random_options(round);
   options.call.dtype = round % 2 ? PFL_DTYPE_BF16 : PFL_DTYPE_F32;
   options.int8 = round % 3 == 0;
-  options.paged = round % 3 == 1;
-  chip_case c = {.chips = round / 6 % 2 ? 4 : 1,
+  options.paged = round / 2 % 2;
+  chip_case c = {.chips = round / 4 % 2 ? 4 : 1,
                  .by_tokens = check_between(0, 1)};
   options.turn = c.chips;
   c.call = decode_make(draw(&options, c.chips), &options);

@@ -47,10 +47,12 @@ static void place_pages(const kernels_program *program, device_tensor *tensors,
                                          tensors, count, &heap, pages, &error);
   CHECK(!status, "%s; %s", error.message, call_text);
   CHECK_NEED(!status);
-  const device_tensor placed[] = {pages->table, pages->k, pages->v};
-  for (int i = 0; i < COUNT(placed); i++)
+  for (int j = 0; j < count; j++)
+    if (!strcmp(tensors[j].name, "block_table")) tensors[j] = pages->table;
+  for (int i = 0; i < DEVICE_PAGED_MAX; i++)
     for (int j = 0; j < count; j++)
-      if (!strcmp(tensors[j].name, placed[i].name)) tensors[j] = placed[i];
+      if (pages->kept[i].data && !strcmp(tensors[j].name, pages->kept[i].name))
+        tensors[j] = pages->kept[i];
 }
 
 static void run(slice_case *s, uint64_t seed) {
@@ -148,7 +150,8 @@ static pfl_decode draw(const decode_options *options) {
   if (options->paged) {
     static const int64_t pages[] = {16, 32, 64, 128, 256};
     int64_t length = d.cache_length;
-    d.page_length = PICK(pages);
+    do d.page_length = PICK(pages);
+    while (options->int8 && d.page_length < 32);
     d.pages_per_sequence = base_ceil_div(length, d.page_length);
     /* as many as four chips need, if every sequence begins on the first */
     d.page_count = 4 * d.batch * base_ceil_div(d.pages_per_sequence, 4) +
@@ -186,7 +189,6 @@ static void test_any(void) {
     if (options.call.dtype == PFL_DTYPE_F16)
       options.call.dtype = PFL_DTYPE_BF16;
     slice_case s = {.chips = check_between(0, 1) ? 4 : 1};
-    options.paged = options.paged && !options.int8;
     s.call = decode_make(draw(&options), &options);
     draw_tiles(&s);
     run(&s, check_random());

@@ -58,6 +58,7 @@ static void pad_rows(spread_case *c) {
   c->part.rank = 3;
   c->part.shape[1] = (c->part.shape[1] + row - 1) / row;
   c->part.shape[2] = row + check_between(0, 3);
+  c->part.repeats = check_random() % 2;
   c->part_items = product(c->part.shape, 0, 3);
 }
 
@@ -77,6 +78,15 @@ static void find_place(const spread_case *c, int64_t i, int *out_chip,
   int64_t outer = c->part.shape[1] * (row ? row : 1);
   *out_item = i / inner / extent * outer + local * inner + i % inner;
   if (row) *out_item = *out_item / row * c->part.shape[2] + *out_item % row;
+}
+
+/* What stands behind an element of a padded row, a row or more on. */
+static void check_padding(const spread_case *c, const uint32_t *part,
+                          int64_t item, uint32_t element) {
+  int64_t width = c->part.shape[2];
+  for (int64_t at = item % width + c->part.row; at < width; at += c->part.row)
+    CHECK(part[item / width * width + at] == (c->part.repeats ? element : 0),
+          "padding at %lld", (long long)at);
 }
 
 static void check_case(spread_case *c) {
@@ -105,6 +115,7 @@ static void check_case(spread_case *c) {
     int64_t item;
     find_place(c, i, &chip, &item);
     CHECK(parts[chip][item] == whole[i], "element %lld", (long long)i);
+    if (c->part.row) check_padding(c, parts[chip], item, whole[i]);
   }
   c->whole.data = back;
   for (int chip = 0; chip < (copies > 1 ? 1 : c->chips); chip++)

@@ -166,9 +166,11 @@ static const device_tensor *input_of(const device_job *job,
                                      const device_tensor *inputs, int count,
                                      const char *name) {
   const device_pages *pages = &job->pages;
-  const device_tensor *const placed[] = {&pages->table, &pages->k, &pages->v};
-  for (int i = 0; i < 3; i++)
-    if (placed[i]->data && !strcmp(placed[i]->name, name)) return placed[i];
+  if (pages->table.data && !strcmp(pages->table.name, name))
+    return &pages->table;
+  for (int i = 0; i < DEVICE_PAGED_MAX; i++)
+    if (pages->kept[i].data && !strcmp(pages->kept[i].name, name))
+      return &pages->kept[i];
   return find(inputs, count, name);
 }
 

@@ -116,16 +116,25 @@ static pfl_status allocate(placement *p, const pfl_allocator *allocator,
   return PFL_STATUS_OK;
 }
 
-static pfl_status place(placement *p, const device_tensor *k,
-                        const device_tensor *v, const pfl_allocator *allocator,
-                        device_pages *pages, pfl_error *error) {
+static pfl_status place(placement *p,
+                        const device_tensor *const kept[DEVICE_PAGED_MAX],
+                        const pfl_allocator *allocator, device_pages *pages,
+                        pfl_error *error) {
   int64_t *scratch = NULL;
   pfl_status status = allocate(p, allocator, pages, &scratch, error);
   if (!status) status = number_pages(p, error);
-  if (!status) status = copy_pages(p, k, allocator, &pages->k, error);
-  if (!status) status = copy_pages(p, v, allocator, &pages->v, error);
+  for (int i = 0; i < DEVICE_PAGED_MAX && !status; i++)
+    if (kept[i])
+      status = copy_pages(p, kept[i], allocator, &pages->kept[i], error);
   base_release(allocator, scratch);
   return status;
+}
+
+/* One that the kernel reads. */
+static const device_tensor *scale(const kernels_kernel *kernel,
+                                  const device_tensor *inputs, int count,
+                                  const char *name) {
+  return argument(kernel, name) ? find(inputs, count, name) : NULL;
 }
 
 pfl_status device_pages_place(const kernels_kernel *kernel, int chips,
@@ -134,13 +143,20 @@ pfl_status device_pages_place(const kernels_kernel *kernel, int chips,
                               device_pages *out_pages, pfl_error *error) {
   const device_tensor *table = find(inputs, count, "block_table");
   const device_tensor *lengths = find(inputs, count, "lengths");
-  const device_tensor *k = find(inputs, count, "k");
-  const device_tensor *v = find(inputs, count, "v");
+  const device_tensor *const kept[DEVICE_PAGED_MAX] = {
+      find(inputs, count, "k"), find(inputs, count, "v"),
+      scale(kernel, inputs, count, "k_scale"),
+      scale(kernel, inputs, count, "v_scale")};
+  const device_tensor *k = kept[0], *v = kept[1];
   memset(out_pages, 0, sizeof *out_pages);
   if (!table || !k || !v || table->rank != 2 || k->rank != 4 || v->rank != 4 ||
-      k->shape[0] != v->shape[0] || k->shape[2] < 1 || chips > 64)
-    PFL_RAISE(error, INVALID_ARGUMENT,
-              "block_table [B, pages], k and v [N, Hkv, page, D] are needed");
+      k->shape[0] != v->shape[0] || k->shape[2] < 1 || chips > 64 ||
+      (kept[2] && kept[2]->shape[0] != k->shape[0]) ||
+      (kept[3] && kept[3]->shape[0] != k->shape[0]))
+    PFL_RAISE(
+        error, INVALID_ARGUMENT,
+        "block_table [B, pages], k and v [N, Hkv, page, D] are needed, and "
+        "scales of as many pages");
   placement p = {.chips = chips,
                  .B = table->shape[0],
                  .columns = table->shape[1],
@@ -150,14 +166,14 @@ pfl_status device_pages_place(const kernels_kernel *kernel, int chips,
                  .table = table->data,
                  .lengths = lengths ? lengths->data : NULL};
   out_pages->table = *table;
-  pfl_status status = place(&p, k, v, allocator, out_pages, error);
+  pfl_status status = place(&p, kept, allocator, out_pages, error);
   if (status) device_pages_release(out_pages, allocator);
   return status;
 }
 
 void device_pages_release(device_pages *pages, const pfl_allocator *allocator) {
   base_release(allocator, pages->table.data);
-  base_release(allocator, pages->k.data);
-  base_release(allocator, pages->v.data);
+  for (int i = 0; i < DEVICE_PAGED_MAX; i++)
+    base_release(allocator, pages->kept[i].data);
   memset(pages, 0, sizeof *pages);
 }

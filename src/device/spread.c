@@ -10,7 +10,7 @@
 typedef struct spread {
   int64_t outer, extent, inner, local, unit;
   int64_t row, width;
-  bool split;
+  bool split, repeats;
   size_t item; /* bytes of an element */
 } spread;
 
@@ -49,6 +49,7 @@ static spread plan(const kernels_tensor *tensor, const device_tensor *whole) {
               .row = tensor->row ? tensor->row : 1,
               .width = tensor->row ? tensor->shape[tensor->rank - 1] : 1,
               .split = split->split,
+              .repeats = tensor->repeats,
               .item = pfl_dtype_size(tensor->dtype)};
   if (!split->split) return s;
   s.outer = product(whole->shape, 0, split->dimension);
@@ -137,16 +138,27 @@ pfl_status device_spread_check(const kernels_tensor *tensor, int chips,
  * and in the part. */
 typedef void run_fn(const spread *s, char *whole, char *part, int64_t count);
 
+/* A row's place, which is wider. */
+static void pad_row(const spread *s, const char *row, char *place) {
+  int64_t at = 0;
+  for (; at + s->row <= s->width && (s->repeats || !at); at += s->row)
+    memcpy(place + (size_t)at * s->item, row, (size_t)s->row * s->item);
+  char *rest = place + (size_t)at * s->item;
+  size_t size = (size_t)(s->width - at) * s->item;
+  if (s->repeats)
+    memcpy(rest, row, size);
+  else
+    memset(rest, 0, size);
+}
+
 static void to_part(const spread *s, char *whole, char *part, int64_t count) {
   size_t row = (size_t)s->row * s->item, width = (size_t)s->width * s->item;
   if (s->row == s->width) {
     memcpy(part, whole, (size_t)count * s->item);
     return;
   }
-  for (int64_t i = 0; i < count / s->row; i++) {
-    memcpy(part + (size_t)i * width, whole + (size_t)i * row, row);
-    memset(part + (size_t)i * width + row, 0, width - row);
-  }
+  for (int64_t i = 0; i < count / s->row; i++)
+    pad_row(s, whole + (size_t)i * row, part + (size_t)i * width);
 }
 
 static void to_whole(const spread *s, char *whole, char *part, int64_t count) {

@@ -161,27 +161,38 @@ static mo_value *shifted(const append_kernel *k, const append_item *item,
   return mo_select(b, mo_lt(b, lane, mo_broadcast(b, room, shape)), x, y);
 }
 
+/* `old` with the new scales of lanes at .. at + count - 1, the first of which
+ * is the block's token `token`. */
+static mo_value *with_scales(const append_kernel *k, const append_item *item,
+                             mo_value *head, bool values, mo_value *old,
+                             int64_t at, int64_t count, int64_t token) {
+  mo_builder *b = k->b;
+  mo_shape shape = MO_SHAPE(WORD_ROWS, LANES);
+  mo_value *lane = mo_iota(b, shape, 1);
+  mo_value *base =
+      decode_times(&k->cache, item->number, k->plan->block[APPEND_SCALES]);
+  mo_value *local = decode_plus(&k->cache, base, token);
+  mo_value *shift = mo_sub(b, append_position(k, local), item->length);
+  shift = decode_plus(&k->cache, shift, -at);
+  mo_value *x = shifted(k, item, head, values, shift);
+  mo_value *low = decode_plus(&k->cache, item->low, at - token);
+  mo_value *high = decode_plus(&k->cache, item->high, at - token);
+  low = mo_max(b, low, decode_number(&k->cache, at));
+  high = mo_min(b, high, decode_number(&k->cache, at + count));
+  mo_value *is = mo_ge(b, lane, mo_broadcast(b, low, shape));
+  is = mo_and(b, is, mo_lt(b, lane, mo_broadcast(b, high, shape)));
+  return mo_select(b, is, x, old);
+}
+
+/* A turn of the chips at a time; or once more for each time that the scales of
+ * a page of few tokens stand there. */
 static mo_value *merged_scales(const append_kernel *k, const append_item *item,
                                mo_value *head, bool values, mo_value *old) {
-  mo_builder *b = k->b;
   const append_plan *plan = k->plan;
-  mo_shape shape = MO_SHAPE(WORD_ROWS, LANES);
-  int64_t tokens = plan->block[APPEND_SCALES];
-  int64_t turn =
-      plan->cache.chips > 1 ? base_min(plan->cache.unit, tokens) : tokens;
-  mo_value *base = decode_times(&k->cache, item->number, tokens);
-  mo_value *lane = mo_iota(b, shape, 1), *high = item->high;
-  for (int64_t at = 0; at < tokens; at += turn) {
-    mo_value *local = decode_plus(&k->cache, base, at);
-    mo_value *shift = mo_sub(b, append_position(k, local), item->length);
-    shift = decode_plus(&k->cache, shift, -at);
-    mo_value *x = shifted(k, item, head, values, shift);
-    mo_value *low = mo_max(b, item->low, decode_number(&k->cache, at));
-    mo_value *end = mo_min(b, high, decode_number(&k->cache, at + turn));
-    mo_value *is = mo_and(b, mo_ge(b, lane, mo_broadcast(b, low, shape)),
-                          mo_lt(b, lane, mo_broadcast(b, end, shape)));
-    old = mo_select(b, is, x, old);
-  }
+  int64_t tokens = plan->block[APPEND_SCALES], turn = tokens;
+  if (plan->cache.chips > 1) turn = base_min(plan->cache.unit, tokens);
+  for (int64_t at = 0; at < LANES; at += turn)
+    old = with_scales(k, item, head, values, old, at, turn, at % tokens);
   return old;
 }
 

@@ -161,6 +161,7 @@ static void declare_outputs(append_kernel *k, kernels_kernel *kernel) {
                       (mo_shape){input->rank, input->shape}, input->split);
     kernels_tensor *output = &kernel->outputs[kernel->output_count - 1];
     output->row = input->row;
+    output->repeats = input->repeats;
     output->in_place = true;
   }
 }

@@ -218,6 +218,7 @@ void decode_await(const decode_kernel *k, bool values,
   extent at = extent_of(k, entry, t, number);
   mo_value *to = place_of(k, values, slot, rows_of(k, at.tokens), &arrived);
   mo_wait_received(k->b, to, arrived);
+  decode_await_page_scales(k, values, slot, at.tokens);
 }
 
 /* ---- Asking for tiles -----------------------------------------------------

@@ -85,7 +85,7 @@ void decode_clear_unseen(const decode_kernel *k, bool values,
   mo_value *block =
       mo_for(b, first, decode_number(k, plan->tile / tokens), one, MO_NONE)[0];
   if (plan->scaled)
-    decode_clear_scales(k, job, t, block, low, high);
+    decode_clear_scales(k, &(decode_tile){job, t, number}, block, low, high);
   else
     clear_block(k, values, slot, block, low, high);
   mo_end(b, MO_NONE);

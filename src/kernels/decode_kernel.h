@@ -36,7 +36,8 @@ typedef struct decode_kernel {
   mo_value *k_arrived, *v_arrived;   /* semaphores, [ring] */
   mo_value *o_stored, *zeros_stored; /* [2], one */
   mo_value *scale_cursor;            /* [2] in SMEM: entry and group */
-  mo_value *scale_slots[2]; /* [DECODE_SCALE_SLOTS, heads, 1, tiles tile] */
+  mo_value *scale_slots[2]; /* [DECODE_SCALE_SLOTS, heads, 1, tiles tile], or
+                               with pages [ring, heads, 1, a tile's lanes] */
   mo_value *scales_arrived; /* semaphores, [DECODE_SLOTS] */
   mo_value *q_arrived, *lengths_arrived, *table_arrived, *sinks_arrived,
       *lse_stored;
@@ -64,6 +65,12 @@ typedef struct decode_job {
   mo_value *index, *group; /* of the entry; of heads */
   mo_value *tiles;         /* none where there is no such job */
 } decode_job;
+
+/* Tile t of a job, which is number `number` of all of K, or of V. */
+typedef struct decode_tile {
+  const decode_job *job;
+  mo_value *t, *number;
+} decode_tile;
 
 /* The state of the softmax of `heads` heads: m and l lane-replicated, acc not
  * divided. */
@@ -155,14 +162,20 @@ void decode_fetch_scales_begin(const decode_kernel *k, mo_value *entries);
 /* Waits for the job's, if there is such a job, and asks for a later one's. */
 void decode_await_scales(const decode_kernel *k, const decode_job *job,
                          mo_value *entries);
-/* Of the 128 tokens from `column` on of a job's, in each row. */
+/* Of the 128 tokens from number `column` on of a tile's, in each row. */
 mo_value *decode_scales_of(const decode_kernel *k, bool values,
-                           const decode_job *job, int64_t head,
-                           mo_value *column);
-/* Those of 128 tokens of tile t but low .. high - 1 of the tile's. */
-void decode_clear_scales(const decode_kernel *k, const decode_job *job,
-                         mo_value *t, mo_value *block, mo_value *low,
-                         mo_value *high);
+                           const decode_tile *tile, int64_t head,
+                           int64_t column);
+/* Those of 128 tokens of a tile but low .. high - 1 of the tile's. */
+void decode_clear_scales(const decode_kernel *k, const decode_tile *tile,
+                         mo_value *block, mo_value *low, mo_value *high);
+/* Of pages, with their tiles: asks for those of the page that goes to `row` of
+ * a slot; waits for those of the pages of `tokens` tokens. */
+void decode_copy_page_scales(const decode_kernel *k, bool values,
+                             mo_value *page, mo_value *group, mo_value *slot,
+                             mo_value *row);
+void decode_await_page_scales(const decode_kernel *k, bool values,
+                              mo_value *slot, mo_value *tokens);
 
 /* ---- Queries (decode_queries.c) --------------------------------------------
  */

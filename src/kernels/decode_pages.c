@@ -37,6 +37,7 @@ static void copy_page(const decode_kernel *k, bool values, mo_value *page,
                      MO_VALUES(slot, zero, to, zero), shape, size);
   mo_value *arrived = values ? k->v_arrived : k->k_arrived;
   mo_copy(b, from, target, mo_sub_ref(b, arrived, MO_VALUES(slot)));
+  if (plan->scaled) decode_copy_page_scales(k, values, page, group, slot, to);
 }
 
 /* Whole pages begin .. end - 1 of those from local page `first` on, `unroll` at

@@ -62,9 +62,6 @@ static pfl_status check_pages(const attention_decode_problem *p,
                               pfl_error *error) {
   int64_t least = 8 * 4 / size_of(p->cache_dtype);
   if (!p->paged) return PFL_STATUS_OK;
-  if (p->cache_dtype == PFL_DTYPE_I8)
-    PFL_RAISE(error, UNIMPLEMENTED,
-              "there is no TPU decode kernel for paged int8 caches yet");
   if (p->page_length < least || p->page_length > 4096 ||
       power_below(p->page_length) != p->page_length)
     PFL_RAISE(error, INVALID_ARGUMENT,
@@ -133,17 +130,19 @@ static void plan_spread(decode_plan *plan) {
   plan->unit = plan->page ? plan->page : plan->granule;
   int64_t shared = plan->unit * plan->chips;
   plan->local = round_up(plan->Smax, shared) / plan->chips;
-  if (plan->scaled) plan->local = round_up(plan->local, 128);
+  if (plan->scaled && !plan->page) plan->local = round_up(plan->local, 128);
   plan->pages = plan->page ? plan->local / plan->page : 0;
 }
 
-/* Asking for a page takes the scalar unit as long as 6 KiB take to come: small
- * ones are brought for several heads at once. */
+/* Asking for a page takes the scalar unit as long as 6 KiB take to come, with
+ * scales as long as 12: small ones are brought for several heads at once. */
 static int64_t heads_of(const decode_plan *plan) {
-  int64_t heads = 1, most = base_min(plan->Hkv, DECODE_HEADS_MAX);
+  int64_t heads = 1, most = plan->scaled ? 4 : DECODE_HEADS_MAX;
   int64_t bytes = plan->page * plan->D * size_of(plan->cache_dtype);
   int64_t enough =
       (plan->B * plan->Hkv < 4 ? 16 : 24) * KIB; /* 2 jobs at least */
+  most = base_min(plan->Hkv, most);
+  if (plan->scaled) enough = 64 * KIB;
   while (plan->page && heads < most && heads * bytes < enough) heads++;
   while (plan->Hkv % heads) heads--;
   return heads;
@@ -187,6 +186,11 @@ int64_t decode_vmem_bytes(int64_t count, int64_t rows, int64_t lanes,
   return count * round_up(rows, 8 * 4 / size) * round_up(lanes, 128) * size;
 }
 
+int64_t decode_scale_lanes(const decode_plan *plan) {
+  if (!plan->page) return plan->tiles * plan->tile;
+  return plan->tile / plan->page * round_up(plan->page, 128);
+}
+
 /* A hop takes about a microsecond, a step as little as half of one; and 2 lag +
  * 2 parts of one axis are somewhere, see decode_merge.c. */
 static void plan_exchange(decode_plan *plan) {
@@ -211,7 +215,8 @@ static void plan_memory(decode_plan *plan) {
       decode_vmem_bytes(2 * heads + plan->Hkv, rows, plan->Dv, q) +
       decode_vmem_bytes(1, plan->B * plan->Hkv, rows, 4);
   if (plan->scaled)
-    plan->vmem_bytes += 2 * DECODE_SCALE_SLOTS * heads * columns * 4;
+    plan->vmem_bytes += 2 * (plan->page ? plan->ring : DECODE_SCALE_SLOTS) *
+                        heads * decode_scale_lanes(plan) * 4;
   if (plan->chips > 1)
     plan->vmem_bytes +=
         decode_vmem_bytes(4 * plan->slots * heads, rows, 256 + plan->Dv, 4);

@@ -60,6 +60,10 @@ PFL_NODISCARD pfl_status decode_plan_make(const kernels_request *request,
 int64_t decode_vmem_bytes(int64_t count, int64_t rows, int64_t lanes,
                           int64_t size);
 
+/* Lanes of scales that are in VMEM together: a job's, or a tile's of pages, of
+ * which each takes 128 at least. */
+int64_t decode_scale_lanes(const decode_plan *plan);
+
 /* In words: why the chips share what they share. */
 void decode_plan_sharing(const decode_plan *plan, base_text *words);
 

@@ -47,7 +47,9 @@ static void pad_cache(const decode_plan *plan, kernels_kernel *kernel) {
   decode_pad(k + 1, plan->v_head_dim);
 }
 
-/* Files have [N, Hkv, page]; a page of few tokens does not fill the lanes. */
+/* Files have [N, Hkv, page]. A page of few tokens does not fill the lanes: its
+ * scales stand there again and again, so that whichever lanes its tokens are to
+ * have, theirs are there. */
 static void declare_page_scales(decode_kernel *k, kernels_kernel *kernel,
                                 kernels_split pages) {
   static const char *const names[] = {"k_scale", "v_scale"};
@@ -57,7 +59,9 @@ static void declare_page_scales(decode_kernel *k, kernels_kernel *kernel,
   for (int values = 0; values < 2; values++) {
     k->scales[values] =
         decode_input(k, kernel, names[values], PFL_DTYPE_F32, shape, pages);
-    decode_pad(&kernel->inputs[kernel->input_count - 1], plan->page);
+    kernels_tensor *tensor = &kernel->inputs[kernel->input_count - 1];
+    decode_pad(tensor, plan->page);
+    tensor->repeats = tensor->row > 0;
   }
 }
 
@@ -216,8 +220,8 @@ static void declare_memory(decode_kernel *k) {
     k->zeros_stored = semaphores(k, MO_RANK_0);
   }
   if (plan->scaled) {
-    mo_shape slots =
-        MO_SHAPE(DECODE_SCALE_SLOTS, plan->heads, 1, plan->tiles * plan->tile);
+    mo_shape slots = MO_SHAPE(plan->page ? plan->ring : DECODE_SCALE_SLOTS,
+                              plan->heads, 1, decode_scale_lanes(plan));
     k->scale_slots[false] = mo_scratch(b, MO_VMEM, MO_F32, slots);
     k->scale_slots[true] = mo_scratch(b, MO_VMEM, MO_F32, slots);
     k->scales_arrived = semaphores(k, MO_SHAPE(DECODE_SCALE_SLOTS));

@@ -87,15 +87,17 @@ static mo_values scores_at(const decode_kernel *k, mo_value **room,
   return (mo_values){4, room};
 }
 
-/* Products of 128 tokens from `token` on to scores in units of log2. */
-static mo_value *score(const decode_kernel *k, const decode_job *job, int64_t h,
-                       mo_value *x, mo_value *token) {
+/* Products of 128 tokens from number `column` of a tile on to scores in units
+ * of log2. */
+static mo_value *score(const decode_kernel *k, const decode_tile *tile,
+                       int64_t h, mo_value *x, int64_t column) {
   mo_builder *b = k->b;
   const decode_plan *plan = k->plan;
   mo_shape shape = MO_SHAPE(plan->rows_all, 128);
   double scale = plan->scale / (plan->softcap ? plan->softcap : LN_2);
-  if (plan->scaled) x = mo_mul(b, x, decode_scales_of(k, false, job, h, token));
-  x = mo_mul(b, x, decode_product_scale(k, job, h, scale));
+  if (plan->scaled)
+    x = mo_mul(b, x, decode_scales_of(k, false, tile, h, column));
+  x = mo_mul(b, x, decode_product_scale(k, tile->job, h, scale));
   if (!plan->softcap) return x;
   return mo_mul(b, mo_tanh(b, x),
                 mo_full(b, MO_F32, shape, plan->softcap / LN_2));
@@ -114,7 +116,8 @@ void decode_score(const decode_kernel *k, const decode_job *job,
     for (int64_t c = 0; c < columns; c += 128) {
       mo_value *token = decode_plus(k, first, c * plan->pack);
       mo_value *x = mo_part(b, s, MO_SHAPE(0, c), MO_SHAPE(rows, 128));
-      x = masked(k, score(k, job, h, x, token), limits, token);
+      x = score(k, &(decode_tile){job, t, number}, h, x, c);
+      x = masked(k, x, limits, token);
       mo_store(b, x, k->scores, scores_at(k, room, job, h, t, c));
       m[h] = mo_max(b, m[h], x);
     }
@@ -139,8 +142,8 @@ void decode_weigh(const decode_kernel *k, const decode_job *job, mo_value *t,
       mo_value *p = mo_exp2(b, mo_sub(b, s, state->m[h]));
       sum = sum ? mo_add(b, sum, p) : p;
       if (plan->scaled) {
-        mo_value *token = decode_plus(k, decode_times(k, t, plan->tile), c);
-        p = mo_mul(b, p, decode_scales_of(k, true, job, h, token));
+        const decode_tile tile = {job, t, number};
+        p = mo_mul(b, p, decode_scales_of(k, true, &tile, h, c));
       }
       parts[count++] = mo_cast(b, p, kernels_element(plan->dtype));
     }

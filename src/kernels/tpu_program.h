@@ -100,9 +100,10 @@ typedef struct kernels_split {
 
 /* On one chip. It has the elements of the tensor of that name in row-major
  * order, in a shape that may take dimensions together or apart, and may have
- * room for more: padding, at the end. Swapped, it has the tensor's shape but that
- * the last two dimensions have changed places. With rows of its own, its last
- * dimension holds one of the tensor's rows, which is shorter, and zeros. */
+ * room for more: padding, at the end. Swapped, it has the tensor's shape but
+ * that the last two dimensions have changed places. With rows of its own, its
+ * last dimension holds one of the tensor's rows, which is shorter, and zeros.
+ */
 typedef struct kernels_tensor {
   const char *name;
   pfl_dtype dtype;
@@ -110,11 +111,12 @@ typedef struct kernels_tensor {
   int64_t shape[KERNELS_RANK_MAX];
   kernels_split split;
   int64_t row;   /* elements of the tensor's rows, which are padded; 0: not */
+  bool repeats;  /* the row fills the last dimension, not zeros */
   bool swapped;  /* then it is not split, nor are its rows padded */
   bool pinned;   /* in HBM, XLA may not bring it to VMEM or make it there */
   bool internal; /* output: for the kernels after this one alone */
-  bool in_place; /* output: takes the memory of the input of the same name, which
-                    is gone then; the kernel writes some of it */
+  bool in_place; /* output: takes the memory of the input of the same name,
+                    which is gone then; the kernel writes some of it */
 } kernels_tensor;
 
 /* An input is the output of that name of an earlier kernel, or an argument of
