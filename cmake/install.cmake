@@ -9,7 +9,7 @@ set(package_files ${CMAKE_CURRENT_BINARY_DIR}/package)
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS pallasflash pallasflash_static EXPORT pallasflash)
 if(TARGET pflash)
-  install(TARGETS pflash pflash-compiler pflash_sim)
+  install(TARGETS pflash pflash-compiler pflash-peer pflash_sim)
 endif()
 install(DIRECTORY bench/peers bench/data USE_SOURCE_PERMISSIONS
   DESTINATION ${CMAKE_INSTALL_DATADIR}/pallas_flash

@@ -31,6 +31,7 @@ LAYERS = {
     "bench": ["api", "schedule", "device", "sim", "pjrt", "xla", "kernels",
               "mosaic", "cpu", "attention", "base"],
     "pflash-compiler": ["pjrt", "base"],       # programs/pflash-compiler
+    "pflash-peer": ["bench", "pjrt", "base"],  # programs/pflash-peer
     "pflash-sim": ["sim", "pjrt", "base"],     # programs/pflash-sim
     "pflash-python": ["xla", "kernels", "mosaic", "attention", "base"],
     "pflash": ["bench", "schedule", "device", "pjrt", "xla", "kernels", "mosaic",

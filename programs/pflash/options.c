@@ -26,7 +26,6 @@ static const char *const suite_words[] = {BENCH_SUITE_LIST(WORD) NULL};
 static const char *const part_words[] = {BENCH_PART_LIST(WORD) NULL};
 static const char *const device_words[] = {ON_LIST(WORD) NULL};
 #undef WORD
-static const char *const bench_device_words[] = {"cpu", "sim", NULL};
 #define WORD(name, word, script, what) word,
 static const char *const peer_words[] = {BENCH_PEER_LIST(WORD) NULL};
 #undef WORD
@@ -180,6 +179,21 @@ static bool read_peer(const cli_option *row, const char *text,
   (void)row;
   for (int i = 0; peer_words[i]; i++) known |= !strcmp(text, peer_words[i]);
   if (!known || options->peer_count == PEERS_MAX) return false;
+  options->peers[options->peer_count++] = text;
+  return true;
+}
+
+/* A device that is timed is a peer of the CPU's rows. */
+static bool read_bench_device(const cli_option *row, const char *text,
+                              cli_options *options) {
+  (void)row;
+  bool plugin = !strncmp(text, "pjrt:", 5) && text[5];
+  bool simulated = !strcmp(text, device_name(ON_SIM));
+  bool timed = plugin || !strcmp(text, device_name(ON_TPU));
+  if (!simulated && !timed && strcmp(text, device_name(ON_CPU))) return false;
+  options->device = simulated ? ON_SIM : ON_CPU;
+  if (!timed) return true;
+  if (options->peer_count == PEERS_MAX) return false;
   options->peers[options->peer_count++] = text;
   return true;
 }
@@ -476,9 +490,12 @@ const cli_option option_table[] = {
     {BENCH, "--suite", .choices = suite_words, .read = read_word,
      .slot = SLOT(suite),
      .help = "What to measure; quick if not given." BENCH_SUITE_LIST(TELL)},
-    {BENCH, "--device", .choices = bench_device_words, .read = read_choice,
-     .slot = SLOT(device),
-     .help = "What to measure it on; cpu if not given. sim measures nothing: it "
+    {BENCH, "--device", .argument = "NAME", .read = read_bench_device,
+     .repeats = true, .must_be = "cpu, tpu, pjrt:PLUGIN or sim",
+     .help = "What to measure on; cpu if not given. tpu: this library's kernels "
+             "on a TPU's chips, in turns with the CPU. pjrt:PLUGIN: the same "
+             "with the device of any PJRT plugin, a path, on which XLA computes "
+             "attention as anybody would write it. sim measures nothing: it "
              "runs the TPU's kernels on simulated chips and says how far from "
              "fp64 they are."},
     {BENCH, "--threads", .argument = "N", .read = read_threads,

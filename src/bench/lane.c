@@ -94,6 +94,8 @@ static void invite(bench_lane *lane, int which, const bench_tensors *tensors,
   if (status == PFL_STATUS_OK) {
     status = peer_load(guest->peer, tensors, &error);
     snprintf(side->title, sizeof side->title, "%s", peer_title(guest->peer));
+    snprintf(side->device, sizeof side->device, "%s", peer_device(guest->peer));
+    side->chips = peer_chips(guest->peer);
   }
   if (status != PFL_STATUS_OK) {
     turn_away(guest, side, &error);

@@ -11,7 +11,9 @@
 #include "base/safetensors.h"
 #include "bench/child.h"
 #include "bench/machine.h"
+#include "bench/serve.h"
 #include "bench/shipped.h"
+#include "pjrt/place.h"
 
 enum { TITLE_SIZE = 64, PATH_SIZE = 512 };
 
@@ -20,6 +22,8 @@ struct bench_peer {
   int32_t threads;
   peer_patience patience;
   char title[TITLE_SIZE];
+  char device[PEER_DEVICE_SIZE];
+  int64_t chips;
   char directory[PATH_SIZE];
 };
 
@@ -53,8 +57,35 @@ static const char *listed_script(const char *name) {
   return NULL;
 }
 
+/* What pflash-peer is to run on: "tpu", or the plugin of "pjrt:PLUGIN"; NULL:
+ * the name is of no device. */
+static const char *device_of(const char *name) {
+  static const char plugin[] = "pjrt:";
+  size_t length = strlen(plugin);
+  if (!strcmp(name, SERVE_TPU)) return name;
+  return strncmp(name, plugin, length) || !name[length] ? NULL : name + length;
+}
+
 bool peer_is_known(const char *name) {
-  return strchr(name, '/') || listed_script(name);
+  return strchr(name, '/') || device_of(name) || listed_script(name);
+}
+
+/* Beside the program, or a test's in the folder above. */
+static bool find_server(char path[PATH_SIZE]) {
+  static const char *const places[] = {"", "/.."};
+  const char *named = getenv("PFLASH_PEER");
+  char program[PATH_SIZE];
+  if (named && *named)
+    return snprintf(path, PATH_SIZE, "%s", named) < PATH_SIZE &&
+           !access(path, X_OK);
+  if (!pjrt_program_path(program, sizeof program)) return false;
+  *strrchr(program, '/') = 0;
+  for (int i = 0; i < 2; i++)
+    if (snprintf(path, PATH_SIZE, "%s%s/pflash-peer", program, places[i]) <
+            PATH_SIZE &&
+        !access(path, X_OK))
+      return true;
+  return false;
 }
 
 /* ---- Life -------------------------------------------------------------- */
@@ -62,8 +93,13 @@ bool peer_is_known(const char *name) {
 static pfl_status start_child(bench_peer *peer, const char *name,
                               pfl_error *error) {
   char script[PATH_SIZE], python[PATH_SIZE], threads[3][48];
-  const char *command[] = {name, NULL, NULL};
-  if (!strchr(name, '/')) {
+  const char *command[] = {name, device_of(name), NULL};
+  if (command[1]) {
+    if (!find_server(script))
+      PFL_RAISE(error, NOT_FOUND,
+                "no pflash-peer beside the program; PFLASH_PEER may name it");
+    command[0] = script;
+  } else if (!strchr(name, '/')) {
     PFL_TRY(peer_find_script(listed_script(name), script, python, PATH_SIZE,
                              error));
     command[0] = python;
@@ -106,6 +142,10 @@ pfl_status peer_start(const char *name, int32_t threads, const char *directory,
 }
 
 const char *peer_title(const bench_peer *peer) { return peer->title; }
+
+const char *peer_device(const bench_peer *peer) { return peer->device; }
+
+int64_t peer_chips(const bench_peer *peer) { return peer->chips; }
 
 pid_t peer_process(const bench_peer *peer) { return peer->child.process.id; }
 
@@ -180,6 +220,13 @@ static pfl_status read_ready(bench_peer *peer, const json_document *answer,
     PFL_RAISE(error, UNAVAILABLE,
               "it answered a cell with neither \"ready\" nor \"skip\"");
   copy_words(peer->title, sizeof peer->title, ready);
+  const char *device = json_string(json_object_get(answer->root, "device"));
+  copy_words(peer->device, sizeof peer->device, device ? device : "");
+  peer->chips = 1;
+  json_int64(json_object_get(answer->root, "chips"), &peer->chips);
+  if (peer->chips < 1 || peer->chips > PEER_CHIPS_MAX)
+    PFL_RAISE(error, UNAVAILABLE, "it answered a cell with %lld chips",
+              (long long)peer->chips);
   return PFL_STATUS_OK;
 }
 

@@ -13,13 +13,16 @@
 
 typedef struct bench_peer bench_peer;
 
+enum { PEER_DEVICE_SIZE = 64, PEER_CHIPS_MAX = 4096 };
+
 /* How long a peer may take, in seconds. All zero: 120, 60. */
 typedef struct peer_patience {
   double ready; /* until it has read a cell and is ready */
   double run;   /* for one run, or to write its outputs */
 } peer_patience;
 
-/* Whether there may be a peer called that: listed, or a path. */
+/* Whether there may be a peer called that: listed, a path, or a device, "tpu" or
+ * "pjrt:" and the path of a plugin. */
 bool peer_is_known(const char *name);
 
 /* Sets the paths of a script of the peers' folder, and of the Python that is to
@@ -29,7 +32,8 @@ PFL_NODISCARD pfl_status peer_find_script(const char *file, char *out_script,
                                           pfl_error *error);
 
 /* Starts the peer `name`, which is to use `threads` threads: one from
- * BENCH_PEER_LIST or the path of a program. Tensors pass through files in
+ * BENCH_PEER_LIST, the path of a program, or a device, which pflash-peer then
+ * serves. Tensors pass through files in
  * `directory`.
  * INVALID_ARGUMENT: no such name. NOT_FOUND: no such program. */
 PFL_NODISCARD pfl_status peer_start(const char *name, int32_t threads,
@@ -64,6 +68,11 @@ PFL_NODISCARD pfl_status peer_check(bench_peer *peer,
 /* What it calls itself, "torch 2.8.0" for instance; its name before peer_load
  * succeeded. Lives as long as the peer. */
 const char *peer_title(const bench_peer *peer);
+
+/* The kind of device that it says it runs the workload on, "NVIDIA L4", and how
+ * many of them; "": this machine's CPU. */
+const char *peer_device(const bench_peer *peer);
+int64_t peer_chips(const bench_peer *peer);
 
 pid_t peer_process(const bench_peer *peer);
 

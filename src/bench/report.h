@@ -21,10 +21,13 @@
 #define REPORT_SCHEMA_VERSION 2
 
 #define REPORT_TITLE_SIZE BENCH_TITLE_SIZE
+#define REPORT_DEVICE_SIZE 64
 
 /* One who did a row: we, or a peer. */
 typedef struct report_side {
   char title[REPORT_TITLE_SIZE];
+  char device[REPORT_DEVICE_SIZE]; /* that did it; "": this machine's CPU */
+  int64_t chips;                   /* of that device */
   char reason[PFL_MESSAGE_SIZE]; /* why it was not measured; "": it was */
   bench_samples *processes;      /* [row.process_count] */
   gate_verdict verdict;          /* the worst of them */

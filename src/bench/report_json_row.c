@@ -129,6 +129,8 @@ static void write_side(json_writer *json, const report_row *row,
   json_write_bool(json, "ours", side == row->sides);
   json_write_string(json, "evidence",
                     (char[]){evidence_letter(BENCH_EVIDENCE_MEASURED), 0});
+  json_write_string(json, "device", *side->device ? side->device : NULL);
+  if (*side->device) json_write_int64(json, "chips", side->chips);
   json_write_string(json, "skipped", *side->reason ? side->reason : NULL);
   if (report_side_measured(side)) write_measured(json, row, side);
   json_end(json);

@@ -11,6 +11,7 @@
 enum {
   FILE_MAX = 512 << 20,
   SIDES_MAX = 64,
+  SIDE_CHIPS_MAX = 4096,
   SIZE_MAX_READ = 1 << 30,
   BATCH_MAX = 1 << 30
 };
@@ -116,6 +117,9 @@ static pfl_status read_side(const json_value *value, int64_t process_count,
   json_fields f = fields_of(value, "sides", error);
   fields_string(&f, "name", side->title, sizeof side->title);
   fields_string(&f, "skipped", side->reason, sizeof side->reason);
+  fields_string(&f, "device", side->device, sizeof side->device);
+  if (*side->device)
+    side->chips = fields_int64(&f, "chips", 1, SIDE_CHIPS_MAX);
   PFL_TRY(f.status);
   if (*side->reason) return PFL_STATUS_OK;
   side->verdict = (gate_verdict){

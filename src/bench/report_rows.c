@@ -92,7 +92,11 @@ static void join_sides(report_side *side, int64_t count, report_side *more,
   move_samples(side->processes + count, more->processes, more_count);
   if (!*side->reason && *more->reason)
     memcpy(side->reason, more->reason, sizeof side->reason);
-  if (!*more->reason) memcpy(side->title, more->title, sizeof side->title);
+  if (!*more->reason) {
+    memcpy(side->title, more->title, sizeof side->title);
+    memcpy(side->device, more->device, sizeof side->device);
+    side->chips = more->chips;
+  }
   side->verdict = worse(side->verdict, more->verdict);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/asked.h"
 #include "bench/forecast.h"
 #include "bench/gate.h"
 #include "bench/paged_cache.h"
@@ -31,31 +32,6 @@ typedef struct simulated_row {
   paged_cache pages;
   bench_gate gate;
 } simulated_row;
-
-/* A workload as the kernels are asked for it. */
-typedef struct asked_kernel {
-  attention_problem problem;
-  attention_decode_problem decode;
-  kernels_request request;
-} asked_kernel;
-
-static pfl_status ask(const bench_workload *w, int chips, asked_kernel *out,
-                      pfl_error *error) {
-  bool decode = w->op == BENCH_OP_DECODE;
-  static const kernels_op ops[] = {[BENCH_OP_FORWARD] = KERNELS_FORWARD,
-                                   [BENCH_OP_BACKWARD] = KERNELS_BACKWARD,
-                                   [BENCH_OP_DECODE] = KERNELS_DECODE};
-  pfl_attention attention = bench_workload_attention(w);
-  pfl_decode asked = bench_workload_decode(w);
-  PFL_TRY(decode ? attention_decode_problem_init(&asked, &out->decode, error)
-                 : attention_problem_init(&attention, &out->problem, error));
-  out->request = (kernels_request){.op = ops[w->op],
-                                   .problem = decode ? NULL : &out->problem,
-                                   .decode = decode ? &out->decode : NULL,
-                                   .sinks = w->sinks,
-                                   .chips = chips};
-  return PFL_STATUS_OK;
-}
 
 /* ---- Tensors ----------------------------------------------------------- */
 
@@ -142,7 +118,7 @@ static pfl_status run_row(simulation *s, simulated_row *row, int chips,
   device_program program;
   device_times times;
   *out_outcome = NO_KERNEL;
-  PFL_TRY(ask(row->workload, chips, &asked, error));
+  PFL_TRY(asked_kernel_init(row->workload, chips, &asked, error));
   pfl_status status =
       device_prepare(&s->slice, &asked.request, &program, error);
   if (status) return is_refusal(status) ? PFL_STATUS_OK : status;
