@@ -1,6 +1,6 @@
-/* pflash-peer tpu | PLUGIN: a peer of `pflash bench`, which starts it: attention
- * on the devices of a TPU, or of any PJRT plugin (bench/serve.h). It is a
- * process of its own because a plugin may end the process it is in. */
+/* pflash-peer tpu | PLUGIN: a peer of `pflash bench`, which starts it:
+ * attention on the devices of a TPU, or of any PJRT plugin (bench/serve.h). It
+ * is a process of its own because a plugin may end the process it is in. */
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>

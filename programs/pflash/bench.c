@@ -68,6 +68,8 @@ static pfl_status measure(const cli_options *options, pfl_error *error) {
       .data = options->data,
       .prices = options->prices,
       .plan = options->plan,
+      .given = options->given,
+      .given_count = options->given_count,
       .journal_path = options->journal_path,
       .json_path = options->json_path,
       .html_path = options->html_path,
@@ -96,7 +98,8 @@ static pfl_status check_uses(const cli_options *options, pfl_error *error) {
                              {"--part", options->part, timed},
                              {"--data", options->data, timed},
                              {"--prices", options->prices, timed},
-                             {"--plan", options->plan, timed}};
+                             {"--plan", options->plan, timed},
+                             {"--price", options->given_count, timed}};
   return options_check_uses(uses, sizeof uses / sizeof *uses, "--device",
                             device_name(device_of(options)), error);
 }
@@ -114,6 +117,8 @@ static bench_options telling(const cli_options *options) {
   return (bench_options){.data = options->data,
                          .prices = options->prices,
                          .plan = options->plan,
+                         .given = options->given,
+                         .given_count = options->given_count,
                          .json_path = options->json_path,
                          .html_path = options->html_path,
                          .csv_path = options->csv_path,

@@ -173,6 +173,14 @@ static bool read_comparison(const cli_option *row, const char *text,
   return *text != 0;
 }
 
+static bool read_price(const cli_option *row, const char *text,
+                       cli_options *options) {
+  (void)row;
+  if (options->given_count == GIVEN_MAX) return false;
+  options->given[options->given_count++] = text;
+  return *text != 0;
+}
+
 static bool read_peer(const cli_option *row, const char *text,
                       cli_options *options) {
   bool known = strchr(text, '/');
@@ -524,6 +532,13 @@ const cli_option option_table[] = {
      .slot = SLOT(prices), .must_be = "a path",
      .help = "A table of prices in place of the one that is shipped "
              "(docs/method.md)."},
+    {BENCH | REPORT, "--price", .argument = "DEVICE=USD,DAY,SOURCE",
+     .read = read_price, .repeats = true,
+     .must_be = "DEVICE=USD,DAY,SOURCE; " DIGITS(GIVEN_MAX) " at most",
+     .help = "What an hour of a device costs, since which day, YYYY-MM-DD, and "
+             "who says so: in place of the table's, or of one that is in no "
+             "table. cpu is this machine, whose measured rows then have tokens "
+             "per dollar."},
     {BENCH | REPORT, "--data", .argument = "DIR", .read = read_path,
      .slot = SLOT(data), .must_be = "a path",
      .help = "A directory of tables in place of those that are shipped: "

@@ -60,6 +60,7 @@ const char *emit_name(emit which);
 
 /* Numbers that help tells. */
 #define PEERS_MAX 16 /* of one benchmark */
+#define GIVEN_MAX 8  /* prices */
 #define BENCH_WORDS 3 /* of `pflash bench compare A.json B.json` */
 #define TILES_MAX 8  /* of a plan */
 #define CHIPS_MAX 4  /* that one program runs on */
@@ -123,6 +124,8 @@ typedef struct cli_options {
   const char *trace;
   const char *peers[PEERS_MAX];
   int peer_count;
+  const char *given[GIVEN_MAX]; /* prices */
+  int given_count;
   const char *words[BENCH_WORDS]; /* "compare", A, B */
   int word_count;
   int part, processes, process;

@@ -30,6 +30,11 @@ static report_paths paths_of(const bench_options *o) {
   return (report_paths){o->json_path, o->html_path, o->csv_path};
 }
 
+static report_sources sources_of(const bench_options *o) {
+  return (report_sources){o->data, o->prices, o->plan, o->given,
+                          o->given_count};
+}
+
 static pfl_status check_processes(const bench_options *o, pfl_error *error) {
   if (o->processes < 0 || o->processes > REPORT_PROCESSES_MAX)
     PFL_RAISE(error, INVALID_ARGUMENT, "processes is %d, must be 0 to %d",
@@ -160,7 +165,8 @@ static pfl_status prepare(bench *b, pfl_error *error) {
   PFL_TRY(open_lanes(b, error));
   if (o->part != BENCH_PART_MEASURED) {
     bench_economy *economy = &b->report.economy;
-    PFL_TRY(economy_open(o->data, o->prices, o->plan, economy, error));
+    const report_sources sources = sources_of(o);
+    PFL_TRY(report_open_economy(&sources, &b->report, error));
     if (o->part != BENCH_PART_PREDICTED) estimate_name_devices(economy);
   }
   return make_identity(b, error);
@@ -287,10 +293,6 @@ pfl_status bench_run(const bench_options *options, pfl_error *error) {
 }
 
 /* ---- Earlier reports --------------------------------------------------- */
-
-static report_sources sources_of(const bench_options *o) {
-  return (report_sources){o->data, o->prices, o->plan};
-}
 
 pfl_status bench_report_again(const char *json_path,
                               const bench_options *options, pfl_error *error) {

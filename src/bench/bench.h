@@ -67,6 +67,8 @@ typedef struct bench_options {
                          is shipped (catalog.h) */
   const char *prices; /* a table of prices; NULL: that of the directory */
   const char *plan;   /* a plan (plan.h); NULL: what is shipped */
+  const char *const *given; /* prices, "DEVICE=USD,DAY,SOURCE" (economy.h) */
+  int32_t given_count;
   const char *journal_path; /* every finished row is kept here, and what is here
                                is not measured again; NULL: not kept */
   const char *json_path;    /* NULL: not written */

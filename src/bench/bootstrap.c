@@ -260,3 +260,28 @@ pfl_status bootstrap_compare_apart(const bootstrap_runs *a, int64_t a_count,
   free(logs);
   return PFL_STATUS_OK;
 }
+
+/* ---- One side ------------------------------------------------------------ */
+
+static double log_mean(side_sum sum) {
+  return log(sum.seconds / (double)sum.runs);
+}
+
+pfl_status bootstrap_mean(const bootstrap_runs *runs, int64_t count,
+                          int64_t resamples, uint64_t seed,
+                          bench_quantity *out_seconds, pfl_error *error) {
+  side_sum all = pool(runs, count);
+  double value = log_mean(all);
+  int64_t freedom;
+  *out_seconds = quantity_point(exp(value));
+  if (all.runs < BOOTSTRAP_RUNS_MIN) return PFL_STATUS_OK;
+  double *logs = malloc((size_t)resamples * sizeof *logs);
+  if (!logs) PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for resamples");
+  for (int64_t i = 0; i < resamples; i++)
+    logs[i] = log_mean(resample_side(runs, count, &seed));
+  double variance = side_variance(runs, count, &freedom);
+  *out_seconds = outer(from_percentiles(value, logs, resamples),
+                       from_error(value, sqrt(variance), freedom));
+  free(logs);
+  return PFL_STATUS_OK;
+}

@@ -54,6 +54,15 @@ PFL_NODISCARD pfl_status bootstrap_compare_apart(
     int64_t b_count, int64_t resamples, uint64_t seed,
     bootstrap_ratio *out_ratio, pfl_error *error);
 
+/* The mean of one side's seconds, its interval by the same two ways: what a
+ * device takes that is compared with others later. There
+ * are runs. RESOURCE_EXHAUSTED. */
+PFL_NODISCARD pfl_status bootstrap_mean(const bootstrap_runs *runs,
+                                        int64_t count, int64_t resamples,
+                                        uint64_t seed,
+                                        bench_quantity *out_seconds,
+                                        pfl_error *error);
+
 /* Half the width of the interval in parts of the value (rule 40): of its
  * logarithm, so that it is the same for a / b and b / a. NAN: no interval. */
 double bootstrap_half_width(bench_quantity ratio);

@@ -45,6 +45,11 @@ economics_comparison economics_compare(bench_quantity ratio, double usd_a,
   };
 }
 
+bench_quantity economics_decisive(const economics_comparison *comparison) {
+  return comparison->because ? quantity_point(comparison->ratio.value)
+                             : comparison->ratio;
+}
+
 /* ---- Everywhere -------------------------------------------------------- */
 
 bool economics_unit_name(economics_unit unit, char *out_name, size_t size) {

@@ -39,10 +39,16 @@ typedef struct economics_comparison {
   bench_quantity advantage; /* rho = r / pi */
   bench_quantity parity;    /* P_A* = r P_B: A is cheaper below it */
   bench_verdict verdict;    /* of the advantage */
+  const char *because;      /* why it is inconclusive whatever the numbers say;
+                               the estimate's; NULL: they decide */
   /* The share of its paid time that A may lose, B losing none, before the
    * advantage is gone: 1 - 1 / rho; negative where there is none. */
   double bearable_loss;
 } economics_comparison;
+
+/* The ratio with such bounds as a verdict may rest on: none where it may not.
+ */
+bench_quantity economics_decisive(const economics_comparison *comparison);
 
 economics_comparison economics_compare(bench_quantity ratio, double usd_a,
                                        double usd_b, double delta);

@@ -23,7 +23,17 @@ typedef struct economy_device {
   char name[PROVIDER_NAME_SIZE];
   char chip[PROVIDER_NAME_SIZE];
   int64_t chips;
+  bool measured; /* it follows from the rows (measured.h) */
 } economy_device;
+
+/* What the user says that an hour of a device costs. It takes the place of the
+ * tables' price of that device. */
+#define ECONOMY_CPU "cpu" /* the name of this machine's CPU as a device */
+enum { ECONOMY_GIVEN_MAX = 8, ECONOMY_SOURCE_SIZE = 256 };
+typedef struct economy_given {
+  char device[PROVIDER_NAME_SIZE], as_of[16], source[ECONOMY_SOURCE_SIZE];
+  catalog_price price; /* points into this */
+} economy_given;
 
 typedef struct economy_cell {
   bench_workload workload;
@@ -34,7 +44,9 @@ typedef struct bench_economy {
   bench_catalog catalog;
   bench_plan plan;
   char compiler[128]; /* of the predictions; "": there are none */
-  int device_count;   /* 0: the report has no economic part */
+  int given_count;
+  economy_given *given; /* [ECONOMY_GIVEN_MAX] */
+  int device_count;     /* 0: the report has no economic part */
   economy_device devices[ECONOMY_DEVICES_MAX]; /* the first is A */
   int64_t cell_count;
   economy_cell *cells;
@@ -47,6 +59,18 @@ PFL_NODISCARD pfl_status economy_open(const char *data, const char *prices,
                                       pfl_error *error);
 void economy_close(bench_economy *economy);
 
+/* Takes prices "DEVICE=USD,DAY,SOURCE", as "cpu=0.0832,2026-11-25,an invoice".
+ * Those of devices that are there already are replaced. INVALID_ARGUMENT: no
+ * such form, a price that is not above 0, no day; too many. */
+PFL_NODISCARD pfl_status economy_give_price(bench_economy *economy,
+                                            const char *text, pfl_error *error);
+/* The same in parts. */
+PFL_NODISCARD pfl_status economy_set_price(bench_economy *economy,
+                                           const char *device, double usd,
+                                           const char *as_of,
+                                           const char *source,
+                                           pfl_error *error);
+
 /* A cell without estimates, or the one that is there. RESOURCE_EXHAUSTED. */
 PFL_NODISCARD pfl_status economy_add_cell(bench_economy *economy,
                                           const bench_workload *workload,
@@ -54,6 +78,9 @@ PFL_NODISCARD pfl_status economy_add_cell(bench_economy *economy,
                                           pfl_error *error);
 economy_cell *economy_find_cell(const bench_economy *economy,
                                 const bench_workload *workload);
+
+/* Forgets the devices from `first` on, and what they took. */
+void economy_drop_devices(bench_economy *economy, int first);
 
 bool economy_estimated(const bench_estimate *estimate);
 
@@ -67,6 +94,9 @@ const char *economy_area(const bench_economy *economy);
 /* Tokens a second of all the model's layers of the cell's kind, attention
  * alone: B Sq / (layers x seconds). */
 bench_quantity economy_tokens_per_second(const economy_cell *cell, int device);
+
+/* Why no verdict may rest on a comparison of the two; NULL: one may. */
+const char *economy_weakness(const bench_estimate *a, const bench_estimate *b);
 
 /* A against device `b` in a cell; false if one has no estimate or no price.
  * The ratio is of throughputs: seconds of b over seconds of A. */

@@ -41,6 +41,7 @@ void economy_write_estimate(json_writer *json, const char *key,
   if (economy_estimated(e)) {
     write_evidence(json, "evidence", e->evidence);
     json_write_string(json, "how", e->how);
+    json_write_string(json, "weakness", *e->weakness ? e->weakness : NULL);
     json_write_string(json, "bound", catalog_bound_name(e->bound));
     json_write_double(json, "bound_seconds", e->bound_seconds);
     report_json_quantity(json, "seconds", e->seconds);
@@ -61,6 +62,7 @@ static void write_comparison(json_writer *json, const economics_comparison *c,
                        quantity_scale(c->parity, 1 / (double)chips));
   json_write_double(json, "bearable_loss", c->bearable_loss);
   json_write_string(json, "verdict", verdict_word(c->verdict));
+  json_write_string(json, "because", c->because);
   json_write_string(json, "standing", verdict_standing(a, b));
 }
 
@@ -194,7 +196,7 @@ static pfl_status write_primary(json_writer *json, const bench_economy *economy,
     return PFL_STATUS_OK;
   }
   json_begin_object(json, "primary");
-  PFL_TRY(write_matrix(json, economy, c.ratio, b, today, error));
+  PFL_TRY(write_matrix(json, economy, economics_decisive(&c), b, today, error));
   write_sensitivity(json, &c);
   json_end(json);
   return PFL_STATUS_OK;
@@ -244,7 +246,22 @@ static void write_devices(json_writer *json, const bench_economy *economy,
     json_write_string(json, "name", d->name);
     json_write_string(json, "chip", d->chip);
     json_write_int64(json, "chips", d->chips);
+    json_write_bool(json, "measured", d->measured);
     write_price(json, "price", economy_price(economy, i), today);
+    json_end(json);
+  }
+  json_end(json);
+}
+
+static void write_given(json_writer *json, const bench_economy *economy) {
+  json_begin_array(json, "given_prices");
+  for (int i = 0; i < economy->given_count; i++) {
+    const economy_given *g = &economy->given[i];
+    json_begin_object(json, NULL);
+    json_write_string(json, "device", g->device);
+    json_write_double(json, "usd_per_hour", g->price.usd_per_hour);
+    json_write_string(json, "as_of", g->as_of);
+    json_write_string(json, "source", g->source);
     json_end(json);
   }
   json_end(json);
@@ -279,6 +296,7 @@ pfl_status economy_write(json_writer *json, const bench_economy *economy,
   json_begin_object(json, "economics");
   json_write_string(json, "compiler",
                     *economy->compiler ? economy->compiler : NULL);
+  write_given(json, economy);
   write_devices(json, economy, today);
   json_begin_array(json, "cells");
   for (int64_t i = 0; i < economy->cell_count; i++)

@@ -51,6 +51,7 @@ pfl_status economy_read_estimate(const json_value *value,
   if (*e->reason) return PFL_STATUS_OK;
   const char *letter = fields_word(&f, "evidence");
   fields_string(&f, "how", e->how, sizeof e->how);
+  fields_string(&f, "weakness", e->weakness, sizeof e->weakness);
   e->evidence = evidence_find(*letter);
   if (!*letter || letter[1] || e->evidence == BENCH_EVIDENCE_COUNT) {
     e->evidence = BENCH_EVIDENCE_ROOFLINE;
@@ -78,9 +79,10 @@ static pfl_status read_device(const json_value *value, bench_economy *economy,
   fields_string(&f, "name", d->name, sizeof d->name);
   fields_string(&f, "chip", d->chip, sizeof d->chip);
   d->chips = fields_int64(&f, "chips", 1, 1000000);
+  d->measured = fields_bool(&f, "measured");
   PFL_TRY(f.status);
   if (find_device(economy, d->name) >= 0 ||
-      !catalog_chip_find(&economy->catalog, d->chip))
+      (!d->measured && !catalog_chip_find(&economy->catalog, d->chip)))
     fields_refuse(&f, "chip", "in hardware.csv, and its name there once");
   economy->device_count++;
   return f.status;
@@ -111,6 +113,20 @@ pfl_status economy_read_line(const json_value *value, bench_economy *economy,
                        error);
 }
 
+/* A price that was given then; what is given now stays. */
+static pfl_status read_given(const json_value *value, bench_economy *economy,
+                             pfl_error *error) {
+  json_fields f = fields_of(value, "given_prices", error);
+  const char *device = fields_word(&f, "device");
+  double usd = fields_number(&f, "usd_per_hour", 0, 1e9);
+  const char *as_of = fields_word(&f, "as_of");
+  const char *source = fields_word(&f, "source");
+  PFL_TRY(f.status);
+  for (int i = 0; i < economy->given_count; i++)
+    if (!strcmp(economy->given[i].device, device)) return PFL_STATUS_OK;
+  return economy_set_price(economy, device, usd, as_of, source, error);
+}
+
 static pfl_status read_cell(const json_value *value, bench_economy *economy,
                             pfl_error *error) {
   json_fields f = fields_of(value, "cells", error);
@@ -133,7 +149,10 @@ pfl_status economy_read(const json_value *value, bench_economy *economy,
   fields_string(&f, "compiler", economy->compiler, sizeof economy->compiler);
   const json_value *devices = fields_array(&f, "devices");
   const json_value *cells = fields_array(&f, "cells");
+  const json_value *given = fields_array(&f, "given_prices");
   PFL_TRY(f.status);
+  for (const json_value *item = json_first(given); item; item = item->next)
+    PFL_TRY(read_given(item, economy, error));
   for (const json_value *item = json_first(devices); item; item = item->next)
     PFL_TRY(read_device(item, economy, error));
   for (const json_value *item = json_first(cells); item; item = item->next)

@@ -101,8 +101,10 @@ static void invite(bench_lane *lane, int which, const bench_tensors *tensors,
     turn_away(guest, side, &error);
     return;
   }
-  series->subject = (measure_subject){guest->peer, run_peer,
-                                      peer_process(guest->peer), false};
+  series->subject = (measure_subject){.self = guest->peer,
+                                      .run = run_peer,
+                                      .process = peer_process(guest->peer),
+                                      .meters = lane->meters};
 }
 
 /* After the runs: looks at what the peer computed. */
@@ -167,9 +169,12 @@ static pfl_status measure_sides(bench_lane *lane, bench_tensors *tensors,
   int peers = series->sides - 1;
   our_run run = {tensors, lane->context};
   limit_run limit = {row->limit, &lane->kernels, lane->pool, tensors, 0};
-  series->all[0].subject = (measure_subject){&run, run_ours, getpid(), false};
-  series->all[1 + peers].subject =
-      (measure_subject){&limit, run_limit, getpid(), true};
+  series->all[0].subject = (measure_subject){.self = &run,
+                                             .run = run_ours,
+                                             .process = getpid(),
+                                             .meters = lane->meters};
+  series->all[1 + peers].subject = (measure_subject){
+      .self = &limit, .run = run_limit, .process = getpid(), .companion = true};
   for (int i = 1; i <= peers; i++)
     invite(lane, i - 1, tensors, &row->sides[i], &series->all[i]);
   PFL_TRY(take_turns(row, series, effort, error));
@@ -240,6 +245,7 @@ pfl_status lane_open(bench_lane *lane, const bench_options *options,
     PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for the peers");
   PFL_TRY(base_threads_create(&allocator, threads, &lane->pool, error));
   lane->dispatch_seconds = time_dispatch(lane->pool);
+  lane->meters = energy_open();
   return pfl_context_create(&context, &lane->context, error);
 }
 
@@ -247,6 +253,7 @@ void lane_close(bench_lane *lane) {
   for (int i = 0; lane->guests && i < lane->options->peer_count; i++)
     peer_stop(lane->guests[i].peer);
   free(lane->guests);
+  energy_close(lane->meters);
   pfl_context_destroy(lane->context);
   base_threads_destroy(lane->pool);
 }

@@ -25,6 +25,7 @@ typedef struct bench_lane {
   limits_kernels kernels;
   base_threads *pool; /* for the limits */
   const char *directory;
+  energy_meters *meters;   /* NULL: there are none */
   lane_guest *guests;      /* [options.peer_count] */
   double dispatch_seconds; /* an empty call on every thread (rule 23) */
 } bench_lane;

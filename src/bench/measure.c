@@ -51,16 +51,32 @@ static void settle(const measure_series *s) {
   if (s->subject.process != getpid()) machine_sleep(SETTLE_SECONDS);
 }
 
+/* What a block took, which `counted` regions that count are of. */
+static void add_energy(measure_series *s, const energy_reading *before,
+                       int64_t counted) {
+  bench_samples *samples = &s->samples;
+  energy_reading after = energy_read(s->subject.meters);
+  for (int i = 0; i < ENERGY_SOURCES; i++) {
+    double joules = energy_between(before, &after, (energy_source)i);
+    if (isnan(joules) || !counted || !is_alive(s)) continue;
+    samples->joules[i] += joules;
+    samples->metered[i] += counted * samples->batch;
+  }
+}
+
 static bool run_block(measure_series *s, double block_seconds) {
   const bench_samples *samples = &s->samples;
   double expected =
       samples->count ? samples->total / (double)samples->count : samples->first;
   if (expected < SHORT_SECONDS && !s->subject.companion) run(s, 1);
   double before = samples->total;
+  int64_t count = samples->count;
+  energy_reading energy = energy_read(s->subject.meters);
   do {
     if (is_alive(s) && !run_counted(s)) return false;
   } while (is_alive(s) && !s->subject.companion &&
            samples->total - before < block_seconds);
+  add_energy(s, &energy, samples->count - count);
   settle(s);
   return true;
 }

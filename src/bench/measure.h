@@ -15,9 +15,10 @@ typedef struct measure_subject {
   /* Runs it some times, one after the other; says how long all took. */
   pfl_status (*run)(void *self, int64_t times, double *out_seconds,
                     pfl_error *error);
-  pid_t process;  /* whose threads do it: this one or another */
+  pid_t process;         /* whose threads do it: this one or another */
   bool companion; /* a limit: it runs as long as the others do, and no row
                      waits for it */
+  energy_meters *meters; /* NULL: its energy is not asked for */
 } measure_subject;
 
 typedef struct measure_series {

@@ -21,8 +21,8 @@ typedef struct peer_patience {
   double run;   /* for one run, or to write its outputs */
 } peer_patience;
 
-/* Whether there may be a peer called that: listed, a path, or a device, "tpu" or
- * "pjrt:" and the path of a plugin. */
+/* Whether there may be a peer called that: listed, a path, or a device, "tpu"
+ * or "pjrt:" and the path of a plugin. */
 bool peer_is_known(const char *name);
 
 /* Sets the paths of a script of the peers' folder, and of the Python that is to

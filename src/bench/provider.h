@@ -6,12 +6,18 @@
 #include "bench/economics.h"
 #include "bench/workloads.h"
 
-enum { PROVIDER_HOW_SIZE = 192, PROVIDER_NAME_SIZE = 32 };
+enum {
+  PROVIDER_HOW_SIZE = 192,
+  PROVIDER_WEAKNESS_SIZE = 80,
+  PROVIDER_NAME_SIZE = 32
+};
 
 /* What a device takes for one run of a workload, all its chips together. */
 typedef struct bench_estimate {
   char reason[PFL_MESSAGE_SIZE]; /* why there is none; "": there is */
   char how[PROVIDER_HOW_SIZE];   /* how it came about, in words */
+  char weakness[PROVIDER_WEAKNESS_SIZE]; /* of what was measured: why no verdict
+                                            rests on it; "": one may */
   bench_evidence evidence;
   bench_quantity seconds;
   double bound_seconds; /* at the peaks of the chips: rule 42 */

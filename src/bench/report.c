@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/measured.h"
+
 static const struct {
   const char *name, *unit, *what;
 } limits[] = {
@@ -94,6 +96,18 @@ const char *report_row_remark(const report_row *row) {
   return ours->steady.known && !ours->steady.steady ? "unsteady" : "";
 }
 
+/* Of a run, over all processes; NAN: unknown. */
+static double find_joules(const bench_samples *processes, int64_t count,
+                          int source) {
+  double joules = 0;
+  int64_t runs = 0;
+  for (int64_t i = 0; i < count; i++) {
+    joules += processes[i].joules[source];
+    runs += processes[i].metered[source];
+  }
+  return runs ? joules / (double)runs : NAN;
+}
+
 /* ---- What is derived --------------------------------------------------- */
 
 /* The least steady of the processes. */
@@ -114,9 +128,11 @@ static pfl_status finish_side(const report_row *row, report_side *side,
   PFL_TRY(summarize(side->processes, count, &side->summary, error));
   const statistics_summary *s = &side->summary;
   side->rate = row->work / s->median;
-  side->fraction = side->rate / row->limit_rate;
+  side->fraction = *side->device ? NAN : side->rate / row->limit_rate;
   side->tokens_per_second = bench_workload_tokens(&row->workload) / s->mean;
   side->clean = count_clean(side->processes, count);
+  for (int i = 0; i < ENERGY_SOURCES; i++)
+    side->joules[i] = find_joules(side->processes, count, i);
   side->steady = find_steady(side->processes, count);
   side->outlier_effect = steady_outlier_effect(s->mean, s->deviation, s->count);
   return PFL_STATUS_OK;
@@ -164,7 +180,7 @@ pfl_status report_finish(bench_report *report, pfl_error *error) {
     m->seconds += report->rows[i].seconds;
     m->stolen += report->rows[i].stolen;
   }
-  return PFL_STATUS_OK;
+  return measured_add(report, error);
 }
 
 int64_t report_day(const bench_report *report) {

@@ -28,17 +28,18 @@ typedef struct report_side {
   char title[REPORT_TITLE_SIZE];
   char device[REPORT_DEVICE_SIZE]; /* that did it; "": this machine's CPU */
   int64_t chips;                   /* of that device */
-  char reason[PFL_MESSAGE_SIZE]; /* why it was not measured; "": it was */
-  bench_samples *processes;      /* [row.process_count] */
-  gate_verdict verdict;          /* the worst of them */
+  char reason[PFL_MESSAGE_SIZE];   /* why it was not measured; "": it was */
+  bench_samples *processes;        /* [row.process_count] */
+  gate_verdict verdict;            /* the worst of them */
   /* Derived from these once all is measured: */
   statistics_summary summary; /* of seconds, of all processes together */
   double rate;                /* work a second, by the median */
-  double fraction;            /* of the limit's rate */
+  double fraction;            /* of the limit's rate; NAN: of another device */
   double tokens_per_second;   /* by the sums (D1): attention of one layer */
   int64_t clean;              /* samples_clean of all; -1: unknown */
   steady_state steady;        /* of the process that was least so */
   double outlier_effect;      /* steady_outlier_effect */
+  double joules[ENERGY_SOURCES]; /* a run; NAN: unknown (rule 53) */
   bootstrap_ratio
       ratio; /* of a peer: our throughput over its; blocks 0: none */
 } report_side;
@@ -156,7 +157,14 @@ const char *report_rate_unit(const report_row *row);
 /* Where tables and plan are; all NULL: what is shipped. */
 typedef struct report_sources {
   const char *data, *prices, *plan;
+  const char *const *given; /* prices, as economy_give_price takes them */
+  int32_t given_count;
 } report_sources;
+
+/* Opens the economy of a report. INVALID_ARGUMENT: a table, plan or price. */
+PFL_NODISCARD pfl_status report_open_economy(const report_sources *sources,
+                                             bench_report *report,
+                                             pfl_error *error);
 
 /* The day of the report, as catalog_day counts. */
 int64_t report_day(const bench_report *report);

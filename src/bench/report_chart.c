@@ -94,6 +94,19 @@ static void add_peer_value(base_text *html, const report_row *row,
   base_text_add_string(html, "</div>");
 }
 
+static void add_elsewhere(base_text *html, const report_row *row,
+                          const report_side *side) {
+  double ratio = report_ratio(row, side);
+  base_text_add_string(html, "<div class=\"words peer\">");
+  html_add_text(html, side->title);
+  base_text_add_string(html, " on ");
+  html_add_text(html, side->device);
+  base_text_format(html, ": %.3f ms, %.1f %s", side->summary.median * 1e3,
+                   side->rate * 1e-9, report_limit_unit(row->limit));
+  if (ratio > 0) base_text_format(html, ", %.3g x our time", ratio);
+  base_text_add_string(html, "</div>");
+}
+
 static void add_side(base_text *html, const report_row *row,
                      const report_side *side) {
   bool is_ours = side == row->sides;
@@ -109,6 +122,10 @@ static void add_side(base_text *html, const report_row *row,
     base_text_add_string(html, " skipped: ");
     html_add_text(html, side->reason);
     base_text_add_string(html, "</div>");
+    return;
+  }
+  if (*side->device) { /* this machine's limit is none of its */
+    add_elsewhere(html, row, side);
     return;
   }
   add_bar(html, row, side);

@@ -270,6 +270,7 @@ static pfl_status add_measured(base_text *html, const bench_report *report,
   html_add_charts(html, report);
   html_add_latency(html, report);
   html_add_table(html, report);
+  html_add_energy(html, report);
   return html_add_limits(html, report, error);
 }
 

@@ -29,6 +29,8 @@ PFL_NODISCARD pfl_status html_add_prices(base_text *html,
 
 /* Every number that was measured, the machine's limits, the rules. */
 void html_add_table(base_text *html, const bench_report *report);
+/* Nothing where no meter was read. */
+void html_add_energy(base_text *html, const bench_report *report);
 PFL_NODISCARD pfl_status html_add_limits(base_text *html,
                                          const bench_report *report,
                                          pfl_error *error);

@@ -47,6 +47,19 @@ static void write_times(json_writer *json, const char *key,
   json_end(json);
 }
 
+static void write_energy(json_writer *json, const bench_samples *s) {
+  json_begin_array(json, "energy");
+  for (int i = 0; i < ENERGY_SOURCES; i++) {
+    if (!s->metered[i]) continue;
+    json_begin_object(json, NULL);
+    json_write_string(json, "meter", energy_name((energy_source)i));
+    json_write_double(json, "joules", s->joules[i]);
+    json_write_int64(json, "runs", s->metered[i]);
+    json_end(json);
+  }
+  json_end(json);
+}
+
 static void write_processes(json_writer *json, const bench_samples *processes,
                             int64_t count) {
   json_begin_array(json, "processes");
@@ -57,6 +70,7 @@ static void write_processes(json_writer *json, const bench_samples *processes,
     json_write_int64(json, "batch", s->batch);
     write_times(json, "seconds", s->seconds, s->count);
     write_times(json, "waited_seconds", s->waited, s->count);
+    write_energy(json, s);
     json_end(json);
   }
   json_end(json);
@@ -80,6 +94,23 @@ static void write_summary(json_writer *json, const report_side *side) {
   json_write_int64(json, "mild_outliers", s->mild);
   json_write_int64(json, "severe_outliers", s->severe);
   json_write_double(json, "outlier_effect", side->outlier_effect);
+  json_end(json);
+}
+
+/* Device counters, best effort (rule 53). */
+static void write_side_energy(json_writer *json, const report_row *row,
+                              const report_side *side) {
+  double tokens = bench_workload_tokens(&row->workload);
+  json_begin_array(json, "energy");
+  for (int i = 0; i < ENERGY_SOURCES; i++) {
+    if (isnan(side->joules[i])) continue;
+    json_begin_object(json, NULL);
+    json_write_string(json, "meter", energy_name((energy_source)i));
+    json_write_double(json, "joules_per_run", side->joules[i]);
+    json_write_double(json, "joules_per_attention_token",
+                      side->joules[i] / tokens);
+    json_end(json);
+  }
   json_end(json);
 }
 
@@ -118,6 +149,7 @@ static void write_measured(json_writer *json, const report_row *row,
     if (side->ratio.blocks) write_ratio(json, &side->ratio);
   }
   write_summary(json, side);
+  write_side_energy(json, row, side);
   write_steady(json, &side->steady);
   write_processes(json, side->processes, row->process_count);
 }
@@ -130,7 +162,10 @@ static void write_side(json_writer *json, const report_row *row,
   json_write_string(json, "evidence",
                     (char[]){evidence_letter(BENCH_EVIDENCE_MEASURED), 0});
   json_write_string(json, "device", *side->device ? side->device : NULL);
-  if (*side->device) json_write_int64(json, "chips", side->chips);
+  if (*side->device)
+    json_write_int64(json, "chips", side->chips);
+  else
+    json_write_null(json, "chips");
   json_write_string(json, "skipped", *side->reason ? side->reason : NULL);
   if (report_side_measured(side)) write_measured(json, row, side);
   json_end(json);

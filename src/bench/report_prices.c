@@ -70,10 +70,10 @@ static pfl_status add_matrix(base_text *html, const bench_economy *e, int b,
                              const economics_comparison *c, pfl_error *error) {
   const economy_device *d = e->devices;
   economics_matrix m;
-  PFL_TRY(economics_matrix_create(&e->catalog,
-                                  (economics_unit){d[0].chip, d[0].chips},
-                                  (economics_unit){d[b].chip, d[b].chips},
-                                  c->ratio, e->plan.delta, &m, error));
+  PFL_TRY(economics_matrix_create(
+      &e->catalog, (economics_unit){d[0].chip, d[0].chips},
+      (economics_unit){d[b].chip, d[b].chips}, economics_decisive(c),
+      e->plan.delta, &m, error));
   base_text_add_string(html,
                        "<h3>Every region and kind of price</h3><p "
                        "class=\"soft\">The plan's cell, ");
@@ -118,7 +118,9 @@ static void add_grid(base_text *html, const economics_comparison *c,
       bench_quantity q =
           economics_sensitivity(c, economics_steps[a], economics_steps[b]);
       base_text_format(html, "<td class=\"%s\">%.2f</td>",
-                       verdict_word(verdict_decide(q, delta)), q.value);
+                       verdict_word(c->because ? VERDICT_INCONCLUSIVE
+                                               : verdict_decide(q, delta)),
+                       q.value);
     }
     base_text_add_string(html, "</tr>\n");
   }

@@ -70,6 +70,20 @@ pfl_status report_read_workload(const json_value *value,
 
 /* ---- Samples ----------------------------------------------------------- */
 
+static pfl_status read_energy(const json_value *value, bench_samples *out,
+                              pfl_error *error) {
+  json_fields f = fields_of(value, "energy", error);
+  energy_source source = energy_find(fields_word(&f, "meter"));
+  double joules = fields_number(&f, "joules", 0, 1e12);
+  int64_t runs = fields_int64(&f, "runs", 1, INT64_MAX / 2);
+  if (source == ENERGY_SOURCES || !(joules > 0))
+    fields_refuse(&f, "meter", "a meter, and its joules above 0");
+  PFL_TRY(f.status);
+  out->joules[source] = joules;
+  out->metered[source] = runs;
+  return PFL_STATUS_OK;
+}
+
 static pfl_status read_samples(const json_value *value, bench_samples *out,
                                pfl_error *error) {
   json_fields f = fields_of(value, "processes", error);
@@ -77,7 +91,9 @@ static pfl_status read_samples(const json_value *value, bench_samples *out,
   out->batch = fields_int64(&f, "batch", 0, BATCH_MAX);
   const json_value *seconds = json_first(fields_array(&f, "seconds"));
   const json_value *waited = json_first(fields_array(&f, "waited_seconds"));
+  const json_value *meter = json_first(fields_array(&f, "energy"));
   PFL_TRY(f.status);
+  for (; meter; meter = meter->next) PFL_TRY(read_energy(meter, out, error));
   for (; seconds; seconds = seconds->next) {
     double taken = NAN, wait = -1;
     if (!json_double(seconds, &taken) || !(taken > 0 && taken < SECONDS_MAX) ||
@@ -118,8 +134,7 @@ static pfl_status read_side(const json_value *value, int64_t process_count,
   fields_string(&f, "name", side->title, sizeof side->title);
   fields_string(&f, "skipped", side->reason, sizeof side->reason);
   fields_string(&f, "device", side->device, sizeof side->device);
-  if (*side->device)
-    side->chips = fields_int64(&f, "chips", 1, SIDE_CHIPS_MAX);
+  if (*side->device) side->chips = fields_int64(&f, "chips", 1, SIDE_CHIPS_MAX);
   PFL_TRY(f.status);
   if (*side->reason) return PFL_STATUS_OK;
   side->verdict = (gate_verdict){
@@ -268,12 +283,23 @@ static pfl_status read_manifest(const json_value *value, report_manifest *m,
   return read_machine(json_object_get(value, "machine"), &m->machine, error);
 }
 
+pfl_status report_open_economy(const report_sources *sources,
+                               bench_report *report, pfl_error *error) {
+  bench_economy *economy = &report->economy;
+  PFL_TRY(economy_open(sources->data, sources->prices, sources->plan, economy,
+                       error));
+  pfl_status status = PFL_STATUS_OK;
+  for (int i = 0; i < sources->given_count && !status; i++)
+    status = economy_give_price(economy, sources->given[i], error);
+  if (status) economy_close(economy);
+  return status;
+}
+
 static pfl_status read_economics(const json_value *value,
                                  const report_sources *sources,
                                  bench_report *report, pfl_error *error) {
   if (value && value->type == JSON_NULL) return PFL_STATUS_OK;
-  PFL_TRY(economy_open(sources->data, sources->prices, sources->plan,
-                       &report->economy, error));
+  PFL_TRY(report_open_economy(sources, report, error));
   return economy_read(value, &report->economy, error);
 }
 

@@ -1,6 +1,8 @@
 /* The tables of what was measured, and of the rules. */
 #include <math.h>
 
+#include <stdio.h>
+
 #include "bench/report_html.h"
 #include "bench/rules.h"
 
@@ -27,13 +29,15 @@ static void add_ratio(base_text *html, const report_side *side) {
 static void add_numbers(base_text *html, const report_row *row,
                         const report_side *side) {
   const statistics_summary *s = &side->summary;
+  char share[32];
+  snprintf(share, sizeof share, "%.1f", 100 * side->fraction);
   base_text_format(html, "<td>%.3f</td>", s->median * 1e3);
   add_interval(html, s);
   base_text_format(html,
-                   "<td>%.3f</td><td>%.1f %s</td><td>%.1f</td><td>%.1e</td>"
+                   "<td>%.3f</td><td>%.1f %s</td><td>%s</td><td>%.1e</td>"
                    "<td%s>%.2f</td><td>",
                    s->p99 * 1e3, side->rate * 1e-9, report_rate_unit(row),
-                   100 * side->fraction, side->verdict.error,
+                   *side->device ? "-" : share, side->verdict.error,
                    side->verdict.passed ? "" : " class=\"bad\"",
                    side->verdict.relative);
   if (side->clean >= 0)
@@ -86,6 +90,40 @@ void html_add_table(base_text *html, const bench_report *report) {
     for (int side = 0; side < report->side_count; side++)
       add_side(html, &report->rows[i], &report->rows[i].sides[side], peers);
   base_text_add_string(html, "</tbody></table></div></section>\n");
+}
+
+/* Rows of one meter; *named: the table's head is there. */
+static void add_meter(base_text *html, const bench_report *report, int source,
+                      bool *named) {
+  char name[BENCH_NAME_SIZE];
+  for (int64_t i = 0; i < report->row_count; i++)
+    for (int k = 0; k < report->side_count; k++) {
+      const report_row *row = &report->rows[i];
+      const report_side *side = &row->sides[k];
+      if (!report_side_measured(side) || !(side->joules[source] > 0)) continue;
+      if (!*named)
+        base_text_add_string(
+            html,
+            "<section id=\"energy\"><h2>Energy</h2><p class=\"soft\">By the "
+            "counters of devices, with whatever else ran there: best effort, "
+            "not the power at the wall.</p><div class=\"wide\"><table><thead>"
+            "<tr><th>cell</th><th>thr.</th><th>by</th><th class=\"what\">meter"
+            "</th><th>J a run</th></tr></thead><tbody>\n");
+      *named = true;
+      base_text_add_string(html, "<tr><td>");
+      html_add_text(html, bench_workload_name(&row->workload, name));
+      base_text_format(html, "</td><td>%d</td><td>", row->threads);
+      html_add_text(html, k ? side->title : "ours");
+      base_text_format(
+          html, "</td><td class=\"what\">%s</td><td>%.4g</td></tr>\n",
+          energy_what((energy_source)source), side->joules[source]);
+    }
+}
+
+void html_add_energy(base_text *html, const bench_report *report) {
+  bool named = false;
+  for (int i = 0; i < ENERGY_SOURCES; i++) add_meter(html, report, i, &named);
+  if (named) base_text_add_string(html, "</tbody></table></div></section>\n");
 }
 
 pfl_status html_add_limits(base_text *html, const bench_report *report,

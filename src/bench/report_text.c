@@ -57,7 +57,8 @@ static void print_side(const report_row *row, const report_side *side,
   print_spread(spread, sizeof spread, &side->summary);
   snprintf(rate, sizeof rate, side->rate < 1e12 ? "%.1f %s" : "%.0f %s",
            side->rate * 1e-9, report_rate_unit(row));
-  snprintf(share, sizeof share, "%.0f%%", 100 * side->fraction);
+  snprintf(share, sizeof share, *side->device ? "-" : "%.0f%%",
+           100 * side->fraction);
   snprintf(error, sizeof error, "%.1e%s", side->verdict.error,
            side->verdict.passed ? "" : "!");
   print_last(last, sizeof last, row, side);
@@ -110,6 +111,33 @@ static void print_remarks(const bench_report *report, FILE *out) {
     }
 }
 
+static bool is_metered(const bench_report *report, int source) {
+  for (int64_t i = 0; i < report->row_count; i++)
+    for (int k = 0; k < report->side_count; k++) {
+      const report_side *side = &report->rows[i].sides[k];
+      if (report_side_measured(side) && side->joules[source] > 0) return true;
+    }
+  return false;
+}
+
+/* Joules a run, of every row and side that a meter counted. */
+static void print_energy(const bench_report *report, int source, FILE *out) {
+  char name[BENCH_NAME_SIZE];
+  if (!is_metered(report, source)) return;
+  fprintf(out, "\nenergy of a run, %s (%s):\n",
+          energy_name((energy_source)source),
+          energy_what((energy_source)source));
+  for (int64_t i = 0; i < report->row_count; i++)
+    for (int k = 0; k < report->side_count; k++) {
+      const report_row *row = &report->rows[i];
+      const report_side *side = &row->sides[k];
+      if (!report_side_measured(side) || !(side->joules[source] > 0)) continue;
+      fprintf(out, "  %-37.37s %2d %-16.16s %10.4g J\n",
+              bench_workload_name(&row->workload, name), row->threads,
+              k ? side->title : "ours", side->joules[source]);
+    }
+}
+
 /* A line before the first row of a model. */
 static void print_model(const bench_report *report, int64_t i, FILE *out) {
   const bench_workload *w = &report->rows[i].workload;
@@ -142,6 +170,7 @@ static pfl_status print_rows(const bench_report *report, FILE *out,
         "same\n",
         out);
   print_remarks(report, out);
+  for (int i = 0; i < ENERGY_SOURCES; i++) print_energy(report, i, out);
   return PFL_STATUS_OK;
 }
 

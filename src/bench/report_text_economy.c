@@ -24,7 +24,7 @@ static void print_head(const bench_economy *e, FILE *out) {
     fprintf(out, "; it has no price\n");
   fprintf(out, "\n%-37s%9s", "cell", "tok/s ");
   for (int b = 1; b < e->device_count && b <= OTHERS_MAX; b++)
-    fprintf(out, "%6.5s", e->devices[b].name);
+    if (!e->devices[b].measured) fprintf(out, "%6.5s", e->devices[b].name);
   fputc('\n', out);
 }
 
@@ -41,6 +41,7 @@ static void print_cell(const bench_economy *e, const economy_cell *cell,
           evidence_letter(a->evidence));
   for (int b = 1; b < e->device_count && b <= OTHERS_MAX; b++) {
     economics_comparison c;
+    if (e->devices[b].measured) continue;
     if (economy_compare(e, cell, b, &c))
       fprintf(out, c.advantage.value < 9.995 ? " %4.2f%c" : " %4.0f%c",
               c.advantage.value, sign_of(c.verdict));
@@ -64,8 +65,9 @@ static void print_line(const economics_comparison *c, int64_t chips,
   print_quantity("rho = ", c->advantage, out);
   fprintf(out, "\n  ");
   print_quantity("P* = $", quantity_scale(c->parity, 1 / (double)chips), out);
-  fprintf(out, " a chip-hour, class %c/%c: %s, %s\n", evidence_letter(a),
-          evidence_letter(b), verdict_standing(a, b), verdict_word(c->verdict));
+  fprintf(out, " a chip-hour, class %c/%c: %s, %s%s%s\n", evidence_letter(a),
+          evidence_letter(b), verdict_standing(a, b), verdict_word(c->verdict),
+          c->because ? ": " : "", c->because ? c->because : "");
 }
 
 static void print_primary(const bench_economy *e, FILE *out) {
@@ -112,6 +114,45 @@ static void print_stale(const bench_report *report, FILE *out) {
         (long long)oldest);
 }
 
+static bool any_measured(const bench_economy *e) {
+  for (int i = 0; i < e->device_count; i++)
+    if (e->devices[i].measured) return true;
+  return false;
+}
+
+/* What a measured device, which has a price, buys with it. */
+static void print_measured(const bench_economy *e, FILE *out) {
+  char name[BENCH_NAME_SIZE];
+  if (!any_measured(e)) return;
+  fprintf(out, "\n%-16s %-37s%9s%9s%7s\n", "measured", "cell", "tok/s ",
+          "tok/$ ", "rho");
+  for (int i = 0; i < e->device_count; i++)
+    for (int64_t n = 0; e->devices[i].measured && n < e->cell_count; n++) {
+      const economy_cell *cell = &e->cells[n];
+      economics_comparison c;
+      if (!economy_estimated(&cell->estimates[i])) continue;
+      bench_quantity rate = economy_tokens_per_second(cell, i);
+      double usd = economy_price(e, i)->usd_per_hour;
+      fprintf(out, "%-16.16s %-37.37s%8.1eA%8.1eA", e->devices[i].name,
+              bench_workload_name(&cell->workload, name), rate.value,
+              economics_tokens_per_dollar(rate, usd).value);
+      if (economy_compare(e, cell, i, &c))
+        fprintf(out, c.advantage.value < 99.95 ? " %4.1f%c" : " %4.0f%c",
+                c.advantage.value, sign_of(c.verdict));
+      fputc('\n', out);
+    }
+  fprintf(out, "rho: the tokens that a dollar buys on %s, over those on it\n",
+          e->devices[0].name);
+}
+
+static bool measured_first(const bench_economy *e) {
+  for (int64_t i = 0; i < e->cell_count; i++)
+    if (economy_estimated(&e->cells[i].estimates[0]) &&
+        e->cells[i].estimates[0].evidence == BENCH_EVIDENCE_MEASURED)
+      return true;
+  return false;
+}
+
 void report_text_economy(const bench_report *report, FILE *out) {
   const bench_economy *e = &report->economy;
   if (!e->device_count) return;
@@ -123,9 +164,12 @@ void report_text_economy(const bench_report *report, FILE *out) {
       "predicted, C\na roofline at the efficiency that such programs reach, "
       "as of all the others;\nthen rho: above 1 %s is cheaper a token. "
       "Verdicts with delta %g: >\nsuperior, < inferior, = equivalent, ? "
-      "inconclusive. All of it is projected:\nnothing here was measured on "
-      "a TPU.\n",
-      e->devices[0].name, e->plan.delta);
+      "inconclusive. %s\n",
+      e->devices[0].name, e->plan.delta,
+      measured_first(e)
+          ? "What is not\nmeasured (A) on both sides is projected."
+          : "All of it is projected:\nnothing here was measured on a TPU.");
+  print_measured(e, out);
   print_primary(e, out);
   print_published(e, out);
   print_stale(report, out);

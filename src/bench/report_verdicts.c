@@ -35,9 +35,14 @@ static void add_tile(base_text *html, const economics_comparison *c,
   base_text_format(html,
                    "</span><span>cheaper below <strong>$%.3f</strong> a "
                    "chip-hour; its price is $%.3f</span><span>%s: "
-                   "<strong>%s</strong></span></div>\n",
+                   "<strong>%s</strong>",
                    c->parity.value / (double)chips, usd_a / (double)chips,
                    verdict_standing(a, b), verdict_word(c->verdict));
+  if (c->because) {
+    base_text_add_string(html, ", ");
+    html_add_text(html, c->because);
+  }
+  base_text_add_string(html, "</span></div>\n");
 }
 
 static void add_plan_tile(base_text *html, const bench_economy *e) {
@@ -157,11 +162,21 @@ static void add_verdict(base_text *html, const bench_economy *e,
     base_text_add_string(html, "\">-</td>");
     return;
   }
-  base_text_format(
-      html, "<td class=\"%s%s\"><b>%.2f</b><small>", verdict_word(c.verdict),
-      economy_is_primary(e, cell, b) ? " primary" : "", c.advantage.value);
+  base_text_format(html, "<td class=\"%s%s\"", verdict_word(c.verdict),
+                   economy_is_primary(e, cell, b) ? " primary" : "");
+  if (c.because) {
+    base_text_add_string(html, " title=\"");
+    html_add_text(html, c.because);
+    base_text_add_string(html, "\"");
+  }
+  base_text_format(html, "><b>%.2f</b><small>", c.advantage.value);
   add_bounds(html, c.advantage);
-  base_text_format(html, "<br>%s ", verdict_word(c.verdict));
+  base_text_format(html, "<br>%s", verdict_word(c.verdict));
+  if (c.because) {
+    base_text_add_string(html, ":<br>");
+    html_add_text(html, c.because);
+  }
+  base_text_add_string(html, " ");
   html_add_evidence(html, cell->estimates[0].evidence);
   html_add_evidence(html, cell->estimates[b].evidence);
   base_text_add_string(html, "</small></td>");

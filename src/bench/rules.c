@@ -1,11 +1,13 @@
 /* The rules, and how far a report kept them. */
 #include "bench/rules.h"
 
+#include <math.h>
 #include <stddef.h>
 
 /* What depends on the report. */
 typedef struct found {
-  bool measured, estimated, predicted, noisy, unsteady, unknown, beyond, stale;
+  bool measured, estimated, predicted, noisy, unsteady, unknown, beyond, stale,
+      metered;
 } found;
 
 static void look_at_row(const report_row *row, found *f) {
@@ -16,6 +18,8 @@ static void look_at_row(const report_row *row, found *f) {
   f->unknown |= !ours->steady.known;
   f->unsteady |= ours->steady.known && !ours->steady.steady;
   f->beyond |= ours->fraction > 1;
+  for (int i = 0; i < ENERGY_SOURCES; i++)
+    f->metered |= !isnan(ours->joules[i]);
 }
 
 static found look_at(const bench_report *report) {
@@ -212,7 +216,10 @@ static judgement judge_starts(const bench_report *report, const found *f) {
 
 static judgement judge_energy(const bench_report *report, const found *f) {
   (void)report;
-  (void)f;
+  if (f->metered)
+    return (judgement){RULE_PARTLY,
+                       "counters of devices alone, best effort: not the power "
+                       "at the wall"};
   return (judgement){RULE_PARTLY, "no meter can be read here: none is told"};
 }
 

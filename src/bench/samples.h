@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bench/energy.h"
+
 /* All zero has none. */
 typedef struct bench_samples {
   int64_t count, capacity;
@@ -14,6 +16,9 @@ typedef struct bench_samples {
   double total;    /* of seconds, times batch */
   double first;    /* of the very first run, which is warm-up (rule 25) */
   int64_t batch;   /* runs that are timed as one (rule 23) */
+  double joules[ENERGY_SOURCES];   /* that blocks of such runs took ... */
+  int64_t metered[ENERGY_SOURCES]; /* ... and how many runs they were, of one
+                                      each; 0: unknown */
 } bench_samples;
 
 /* False if there is no memory. */

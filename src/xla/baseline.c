@@ -312,7 +312,8 @@ static value result_of(writer *w, value v) {
 static int write_forward(writer *w, const arguments *given, value *out) {
   const value *v_scale = find(given, "v_scale");
   value q = grouped(w, *find(given, "q")), tanh_of;
-  value s = scores_of(w, q, *find(given, "k"), find(given, "k_scale"), &tanh_of);
+  value s =
+      scores_of(w, q, *find(given, "k"), find(given, "k_scale"), &tanh_of);
   value p = softmax(w, s, find(given, "sinks"));
   if (v_scale) {
     value scales = by_key(w, *v_scale, p);
@@ -320,8 +321,7 @@ static int write_forward(writer *w, const arguments *given, value *out) {
   }
   p = rounded(w, p);
   value v = rounded(w, *find(given, "v"));
-  value o =
-      product(w, p, v, (const int[]){4}, (const int[]){2}, 1, q_type(w));
+  value o = product(w, p, v, (const int[]){4}, (const int[]){2}, 1, q_type(w));
   out[0] = result_of(w, o);
   return 1;
 }
@@ -353,8 +353,8 @@ static int write_backward(writer *w, const arguments *given, value *out) {
   value lse = by_row(w, grouped(w, *find(given, "lse")), s);
   value p = unary(w, "exponential", binary(w, "subtract", s, lse));
   value d_o = grouped(w, *find(given, "do"));
-  value ds = score_gradients(w, given, p, d_o,
-                             w->a->softcap > 0 ? &tanh_of : NULL);
+  value ds =
+      score_gradients(w, given, p, d_o, w->a->softcap > 0 ? &tanh_of : NULL);
   value dq =
       product(w, ds, k, (const int[]){4}, (const int[]){2}, 1, q_type(w));
   value dk = product(w, ds, q, rows, rows, 2, k);
@@ -413,8 +413,8 @@ static void write_head(writer *w, arguments *given) {
   for (int i = 0; i < given->names.argument_count; i++) {
     given->values[i] = argument_type(w, given->names.arguments[i]);
     given->values[i].number = w->values++;
-    base_text_format(w->text, i ? ", %%v%d: " : "%%v%d: ",
-                     given->values[i].number);
+    base_text_format(w->text,
+                     i ? ", %%v%d: " : "%%v%d: ", given->values[i].number);
     add_type(w, &given->values[i]);
   }
   base_text_add_string(w->text, ") -> (");
@@ -449,10 +449,12 @@ static pfl_status check(const xla_baseline *a, pfl_error *error) {
                 sizes[i], INT32_MAX);
   if (a->q_heads % a->kv_heads)
     PFL_RAISE(error, INVALID_ARGUMENT,
-              "q_heads is %" PRId64 ": must be a multiple of kv_heads, %" PRId64,
+              "q_heads is %" PRId64
+              ": must be a multiple of kv_heads, %" PRId64,
               a->q_heads, a->kv_heads);
   if (a->backward && a->cache_dtype != a->dtype)
-    PFL_RAISE(error, INVALID_ARGUMENT, "backward has no cache of another dtype");
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "backward has no cache of another dtype");
   return PFL_STATUS_OK;
 }
 

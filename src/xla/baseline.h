@@ -21,8 +21,8 @@
 typedef struct xla_baseline {
   bool backward;
   int64_t batch, q_heads, kv_heads, q_length, kv_length, head_dim;
-  bool causal;    /* aligned to the bottom right */
-  int64_t window; /* keys that a query sees, its own included; 0: none */
+  bool causal;           /* aligned to the bottom right */
+  int64_t window;        /* keys that a query sees, its own included; 0: none */
   double scale, softcap; /* softcap 0: none */
   bool sinks;
   pfl_dtype dtype, cache_dtype; /* the same, or I8 of the cache */
