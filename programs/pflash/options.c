@@ -10,6 +10,7 @@
 
 #include "base/threads.h"
 #include "bench/bench.h"
+#include "bench_options.h"
 #include "page.h"
 #include "pallas_flash/context.h"
 #include "pallas_flash/dtype.h"
@@ -25,9 +26,6 @@ static const char *const emit_words[] = {EMIT_LIST(WORD) NULL};
 static const char *const suite_words[] = {BENCH_SUITE_LIST(WORD) NULL};
 static const char *const part_words[] = {BENCH_PART_LIST(WORD) NULL};
 static const char *const device_words[] = {ON_LIST(WORD) NULL};
-#undef WORD
-#define WORD(name, word, script, what) word,
-static const char *const peer_words[] = {BENCH_PEER_LIST(WORD) NULL};
 #undef WORD
 
 /* The first of PFL_DTYPE_LIST, so that a choice is a pfl_dtype. */
@@ -160,50 +158,6 @@ static bool read_processes(const cli_option *row, const char *text,
   if (!read_integer(text, &value, &end) || *end) return false;
   *(int *)slot(row, options) = (int)value;
   return value >= 1 && value <= REPORT_PROCESSES_MAX;
-}
-
-/* "compare A.json B.json" */
-static bool read_comparison(const cli_option *row, const char *text,
-                            cli_options *options) {
-  (void)row;
-  if (options->word_count == BENCH_WORDS ||
-      (!options->word_count && strcmp(text, "compare")))
-    return false;
-  options->words[options->word_count++] = text;
-  return *text != 0;
-}
-
-static bool read_price(const cli_option *row, const char *text,
-                       cli_options *options) {
-  (void)row;
-  if (options->given_count == GIVEN_MAX) return false;
-  options->given[options->given_count++] = text;
-  return *text != 0;
-}
-
-static bool read_peer(const cli_option *row, const char *text,
-                      cli_options *options) {
-  bool known = strchr(text, '/');
-  (void)row;
-  for (int i = 0; peer_words[i]; i++) known |= !strcmp(text, peer_words[i]);
-  if (!known || options->peer_count == PEERS_MAX) return false;
-  options->peers[options->peer_count++] = text;
-  return true;
-}
-
-/* A device that is timed is a peer of the CPU's rows. */
-static bool read_bench_device(const cli_option *row, const char *text,
-                              cli_options *options) {
-  (void)row;
-  bool plugin = !strncmp(text, "pjrt:", 5) && text[5];
-  bool simulated = !strcmp(text, device_name(ON_SIM));
-  bool timed = plugin || !strcmp(text, device_name(ON_TPU));
-  if (!simulated && !timed && strcmp(text, device_name(ON_CPU))) return false;
-  options->device = simulated ? ON_SIM : ON_CPU;
-  if (!timed) return true;
-  if (options->peer_count == PEERS_MAX) return false;
-  options->peers[options->peer_count++] = text;
-  return true;
 }
 
 static bool read_window(const cli_option *row, const char *text,
