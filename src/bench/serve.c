@@ -210,7 +210,7 @@ static pfl_status answer_write(server *s, const char *path, pfl_error *error) {
         .name = t->name, .dtype = t->dtype, .rank = t->rank, .data = t->data};
     for (int k = 0; k < t->rank; k++) tensors[i].shape[k] = t->shape[k];
   }
-  PFL_TRY(safetensors_write(path, tensors, cell->output_count, error));
+  PFL_TRY(safetensors_write(path, tensors, cell->output_count, &heap, error));
   base_text_add_string(&line, "{\"written\":true}");
   return say(s, &line, error);
 }
