@@ -25,10 +25,15 @@
 #define REPORT_PROCESSES_MAX 64
 
 /* X(NAME, name in options, script under the peers' folder, what it is). */
-#define BENCH_PEER_LIST(X)                             \
-  X(TORCH, "torch", "torch_sdpa.py",                   \
-    "PyTorch scaled_dot_product_attention; set up by " \
-    "bench/peers/setup_torch.sh")
+#define BENCH_PEER_LIST(X)                                \
+  X(TORCH, "torch", "torch_sdpa.py",                      \
+    "PyTorch scaled_dot_product_attention; set up by "    \
+    "bench/peers/setup_torch.sh")                         \
+  X(JAX, "jax", "jax_attention.py",                       \
+    "jax.nn.dot_product_attention, by XLA, on JAX's own " \
+    "device")                                             \
+  X(LLAMA_CPP, "llama.cpp", "llama_cpp_ggml.py",          \
+    "ggml_flash_attn_ext of llama.cpp, the operation alone")
 
 /* What a benchmark does. X(NAME, name in options, what it is). */
 #define BENCH_PART_LIST(X)                                                \
