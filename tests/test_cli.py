@@ -105,7 +105,7 @@ class Golden(cli_case.Case):
                 f"{tpu} --out x --tile {'q' * 40}=1",
                 f"{tpu} --out x" + 9 * " --tile q=1",
                 f"{tpu} --out x --timeout 0", f"{tpu} --out x --timeout 1e9",
-                "bench --suite fast", "bench --device tpu", "bench --peer jax",
+                "bench --suite fast", "bench --device gpu", "bench --peer jix",
                 "bench --device sim --html x", "bench --device sim --peer torch",
                 "bench" + 17 * " --peer ./x", "bench --seed 0", "bench --json",
                 "bench --html=", "bench --threads all", "bench --causal",

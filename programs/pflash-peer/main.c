@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "bench/serve.h"
-#include "pjrt/plugin.h"
 
 /* What a plugin prints must not get between the answers. */
 static FILE *take_stdout(void) {
@@ -24,8 +23,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  pfl_status status = pjrt_environment_prepare(NULL, &error);
-  if (!status) status = serve(argv[1], stdin, answers, &error);
+  pfl_status status = serve(argv[1], stdin, answers, &error);
   if (status) fprintf(stderr, "pflash-peer: %s\n", error.message);
   /* a plugin's threads are not waited for */
   fflush(answers);
