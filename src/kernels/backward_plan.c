@@ -12,6 +12,18 @@ enum { BLOCK_MOST = 1024 };
 /* Queries of a panel: as many as a tile may be. */
 enum { PANEL_MOST = 1 << 16 };
 
+/* A body of the loop may be as long as that of two chunks of 512 queries with
+ * 1024 keys of D = 128 in bf16, 8,900 bundles: longer ones take minutes to
+ * compile, and the instruction memory of a chip is small. Counted in products
+ * of bf16 of 1024 numbers; f32 takes six of them. */
+enum { BODY_MOST = 1024 * 640, PASSES_F32 = 6 };
+
+static int64_t weigh_body(const attention_problem *p, int64_t queries,
+                          int64_t keys) {
+  int64_t passes = p->dtype == PFL_DTYPE_F32 ? PASSES_F32 : 1;
+  return queries * keys / 1024 * (3 * p->D + 2 * p->Dv) * passes;
+}
+
 /* Blocks of about `most` keys; of queries chunks that divide them, where the
  * positions of both are the same. */
 static void choose_tiles(const kernels_request *request, int64_t most,
@@ -29,8 +41,10 @@ static void choose_tiles(const kernels_request *request, int64_t most,
   plan->part = kernels_tile_of(request, "part", part);
   int64_t ahead = sequence_swaps(p->Dv) ? 2 : 1;
   plan->ahead = (int)kernels_tile_of(request, "ahead", ahead) - 1;
-  plan->unroll = kernels_tile_of(request, "unroll", 2);
-  int64_t tile = plan->block_q % 256 || plan->block_k % 256 ? LANES : 256;
+  bool heavy = weigh_body(p, 2 * plan->block_q, plan->block_k) > BODY_MOST;
+  plan->unroll = kernels_tile_of(request, "unroll", heavy ? 1 : 2);
+  bool odd = plan->block_q % 256 || plan->block_k % 256;
+  int64_t tile = odd || heavy ? LANES : 256;
   plan->tile = kernels_tile_of(request, "tile", tile);
 }
 
@@ -194,7 +208,10 @@ pfl_status backward_plan_make(const kernels_request *request,
   backward_plan plan = {0};
   bool fits = false;
   PFL_TRY(flash_plan_check_problem(p, error));
-  for (int64_t most = BLOCK_MOST; !fits && most >= 2 * LANES; most /= 2) {
+  int64_t most = BLOCK_MOST;
+  while (most > 2 * LANES && weigh_body(p, most / 2, most) > BODY_MOST)
+    most /= 2;
+  for (; !fits && most >= 2 * LANES; most /= 2) {
     choose_tiles(request, most, &plan);
     PFL_TRY(check_tiles(&plan, error));
     choose_walk(request, &plan);
