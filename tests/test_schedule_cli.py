@@ -168,6 +168,16 @@ class Schedule(cli_case.Case):
             done = self.pflash("bench", "--calibration", "c.json", *arguments)
             self.assertEqual((done.returncode, done.stdout), (2, ""))
             self.assertIn("it needs --device tpu", done.stderr)
+        for arguments in ["--suite", "smoke"], ["--seed", "3"], ["--json", "j"]:
+            done = self.pflash("bench", "--calibration", "c.json", "--device",
+                               "tpu", *arguments)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn(f"{arguments[0]} is given: --calibration", done.stderr)
+        simulator = pathlib.Path(cli_case.program).parent / "libpflash_sim.so"
+        done = self.pflash("bench", "--calibration", "c.json", "--device", "tpu",
+                           environment={"PFLASH_PJRT_PLUGIN": str(simulator)})
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("simulates its chips", done.stderr)
         self.assertEqual(self.files(), {})
 
     def test_calibration_refused(self):

@@ -83,11 +83,16 @@ static pfl_status measure(const cli_options *options, pfl_error *error) {
   return status;
 }
 
-/* What is for times is of no use where there are none. */
+/* What is for the times of a suite is of no use where there are none. A device
+ * that is timed is a peer, too. */
 static pfl_status check_uses(const cli_options *options, pfl_error *error) {
-  bool timed = device_of(options) == ON_CPU;
-  const option_use uses[] = {{"--isa", options->isa, timed},
-                             {"--peer", options->peer_count, timed},
+  bool suite = !options->calibration;
+  bool timed = suite && device_of(options) == ON_CPU;
+  const option_use uses[] = {{"--suite", options->suite, suite},
+                             {"--threads", options->threads, suite},
+                             {"--seed", options->seed, suite},
+                             {"--isa", options->isa, timed},
+                             {"--peer", options->peer_count > !suite, timed},
                              {"--processes", options->processes, timed},
                              {"--process", options->process, timed},
                              {"--journal", options->journal_path, timed},
@@ -100,8 +105,9 @@ static pfl_status check_uses(const cli_options *options, pfl_error *error) {
                              {"--prices", options->prices, timed},
                              {"--plan", options->plan, timed},
                              {"--price", options->given_count, timed}};
-  return options_check_uses(uses, sizeof uses / sizeof *uses, "--device",
-                            device_name(device_of(options)), error);
+  return options_check_uses(
+      uses, sizeof uses / sizeof *uses, suite ? "--device" : "--calibration",
+      suite ? device_name(device_of(options)) : options->calibration, error);
 }
 
 static pfl_status simulate(const cli_options *options, pfl_error *error) {
@@ -149,6 +155,7 @@ static bool is_timed_on_tpu(const cli_options *options) {
 
 static pfl_status check_calibration(const cli_options *options,
                                     pfl_error *error) {
+  if (!options->calibration) return PFL_STATUS_OK;
   if (device_of(options) == ON_SIM)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "--calibration is given with --device sim: simulated times say "
@@ -161,8 +168,6 @@ static pfl_status check_calibration(const cli_options *options,
 
 static int calibrate(const cli_options *options) {
   pfl_error error;
-  if (check_calibration(options, &error))
-    return print_misuse(COMMAND_BENCH, &error);
   return name_option("--calibration",
                      bench_calibrate(options->calibration, stdout, &error),
                      &error)
@@ -174,8 +179,9 @@ static int calibrate(const cli_options *options) {
 
 int bench_command(const cli_options *options) {
   pfl_error error;
+  if (check_calibration(options, &error) || check_uses(options, &error))
+    return print_misuse(COMMAND_BENCH, &error);
   if (options->calibration) return calibrate(options);
-  if (check_uses(options, &error)) return print_misuse(COMMAND_BENCH, &error);
   if (options->list) {
     bench_list(stdout);
     return EXIT_DONE;
