@@ -78,6 +78,8 @@ static const struct {
     CELL(BACKWARD, 8, 8, 4096, 64, false, 0),
     CELL(BACKWARD, 8, 8, 4096, 64, true, 0),
     CELL(FORWARD, 8, 8, 8192, 128, true, 1024),
+    CELL(FORWARD, 8, 8, 32768, 128, false, 0),
+    CELL(FORWARD, 8, 8, 32768, 128, true, 0),
     CACHES(8192, BF16, 0),
     CACHES(32768, BF16, 0),
     CACHES(131072, BF16, 0),
