@@ -62,13 +62,17 @@ def test_jax_nn(causal, window, group):
     q = r.standard_normal((2, 96, 4, 32), dtype=np.float32)
     k, v = r.standard_normal((2, 2, 96, 4 // group, 32), dtype=np.float32)
     weights = r.standard_normal(q.shape, dtype=np.float32)
+    # its local_window_size has meant different things
+    ahead = np.arange(96) - np.arange(96)[:, None]
+    left, right = window or (96, 96)
+    seen = ((-left <= ahead) & (ahead <= right))[None, None]
 
     def loss(ours, q, k, v):
         if ours:
             o = attention(q, k, v, causal=causal, window=window)
         else:
-            o = jax.nn.dot_product_attention(
-                q, k, v, is_causal=causal, local_window_size=window)
+            o = jax.nn.dot_product_attention(q, k, v, is_causal=causal,
+                                             mask=seen)
         return (o * weights).sum(), o
 
     ours, theirs = (jax.jit(jax.grad(functools.partial(loss, which),

@@ -32,15 +32,14 @@ def spread(f, chips, counts):
     return call
 
 
-@pytest.mark.parametrize("chips", [4, 8])
-@pytest.mark.parametrize("method,causal,order,features", [
-    ("ring", True, "zigzag", ()),
-    ("ring", True, "zigzag", ("ids", "sinks", "softcap")),
-    ("ring", False, "contiguous", ("ids",)),
-    ("ring", False, "contiguous", ("sinks",)),
-    ("gather", True, "zigzag", ("sinks", "ids")),
-    ("gather", True, "contiguous", ("window",)),
-    ("gather", False, "contiguous", ("softcap", "ids"))])
+@pytest.mark.parametrize("chips,method,causal,order,features", [
+    (4, "ring", True, "zigzag", ()),
+    (8, "ring", True, "zigzag", ("ids", "sinks", "softcap")),
+    (4, "ring", False, "contiguous", ("sinks",)),
+    (8, "ring", False, "contiguous", ("ids",)),
+    (4, "gather", True, "zigzag", ("sinks", "ids")),
+    (4, "gather", True, "contiguous", ("window",)),
+    (8, "gather", False, "contiguous", ("softcap", "ids"))])
 def test_attention(chips, method, causal, order, features):
     r = np.random.default_rng(chips)
     length = chips * ROWS
@@ -182,14 +181,13 @@ for method in ("ring", "gather"):
     made = text(both, x, x, x, x)
     assert made.count("tpu_custom_call") >= 2, made
     assert ("collective-permute" if method == "ring" else "all-gather") in made
-cache = jax.tree.map(lambda x: of(x.shape, P("batch", None, "sequence"),
-                                  x.dtype),
-                     jax.eval_shape(lambda: Cache.zeros(2, 2, 256 * chips, 128)))
+cache = jax.tree.map(lambda x: of(x.shape, rows, x.dtype), jax.eval_shape(
+    lambda: Cache.zeros(2, 2, 256 * chips, 128)))
 def step(q, cache, n):
     return jax.shard_map(
         lambda *a: decode_over("sequence", *a), mesh=mesh,
-        in_specs=(P("batch"), jax.tree.map(lambda x: x.sharding.spec, cache),
-                  P("batch")), out_specs=P("batch"))(q, cache, n)
+        in_specs=(P("batch"), rows, P("batch")),
+        out_specs=P("batch"))(q, cache, n)
 made = text(step, of((2, 1, 8, 128), P("batch")), cache,
             of((2,), P("batch"), jnp.int32))
 assert "tpu_custom_call" in made and "all-reduce" in made
