@@ -54,7 +54,7 @@ static const pairwise_factor factors[FACTORS] = {
     [SINKS] = {"sinks", PAIRWISE_WORDS("no", "yes")},
     [D_LSE] = {"dlse", PAIRWISE_WORDS("no", "yes")},
     [PATTERN] = {"scores", PAIRWISE_WORDS("noise", "rising", "peak")},
-    [TILES] = {"tiles", PAIRWISE_WORDS("the plan's", "128")},
+    [TILES] = {"tiles", PAIRWISE_WORDS("the plan's", "128", "streamed")},
     [CHIPS] = {"chips", PAIRWISE_WORDS("1", "4")},
 };
 
@@ -146,22 +146,36 @@ static int list_outputs(const call_case *c, kernels_op op, device_tensor *out) {
   return is_forward ? 2 : c->sinks ? 4 : 3;
 }
 
+/* Small ones, and then, as where a head has no room in VMEM, keys that come in
+ * segments and, backward, queries in panels. */
+static int list_tiles(const int *row, kernels_op op,
+                      const kernels_tile **out_tiles) {
+  static const kernels_tile forward[] = {{"block_q", 128},
+                                         {"block_k", 128},
+                                         {"tile", 128},
+                                         {"unroll", 1},
+                                         {"segment", 128}};
+  static const kernels_tile backward[] = {{"block_q", 128}, {"block_k", 128},
+                                          {"tile", 128},    {"unroll", 1},
+                                          {"part", 128},    {"panel", 128}};
+  bool is_forward = op == KERNELS_FORWARD;
+  *out_tiles = is_forward ? forward : backward;
+  if (!row[TILES]) return 0;
+  return (is_forward ? 4 : 5) + (row[TILES] == 2);
+}
+
 static bool run(const call_case *c, const int *row, kernels_op op, bool lse) {
-  static const kernels_tile tiles[] = {{"block_q", 128},
-                                       {"block_k", 128},
-                                       {"tile", 128},
-                                       {"unroll", 1},
-                                       {"part", 128}};
-  const kernels_request request = {
-      .op = op,
-      .problem = &c->exact.problem,
-      .lse = lse,
-      .segment_ids = row[SEGMENTS] != 0,
-      .sinks = c->sinks != NULL,
-      .d_lse = op == KERNELS_BACKWARD && c->d_lse,
-      .tiles = tiles,
-      .tile_count = row[TILES] ? op == KERNELS_BACKWARD ? 5 : 4 : 0,
-      .chips = row[CHIPS] ? 4 : 1};
+  const kernels_tile *tiles;
+  int tile_count = list_tiles(row, op, &tiles);
+  const kernels_request request = {.op = op,
+                                   .problem = &c->exact.problem,
+                                   .lse = lse,
+                                   .segment_ids = row[SEGMENTS] != 0,
+                                   .sinks = c->sinks != NULL,
+                                   .d_lse = op == KERNELS_BACKWARD && c->d_lse,
+                                   .tiles = tiles,
+                                   .tile_count = tile_count,
+                                   .chips = row[CHIPS] ? 4 : 1};
   device_program program;
   device_tensor inputs[16], outputs[4];
   device_times times;
