@@ -98,7 +98,7 @@ static const int64_t lengths[] = {1,   2,   61,  127, 128, 129, 255,
                                   256, 257, 384, 389, 512, 521, 640};
 
 static pfl_attention draw(const call_options *options, bool streamed) {
-  static const int64_t many[] = {389, 512, 520, 640, 777};
+  static const int64_t many[] = {389, 512, 640, 777, 900, 1024};
   static const int64_t groups[] = {1, 1, 2, 3, 4};
   pfl_attention a;
   do {
@@ -118,6 +118,9 @@ static pfl_attention draw(const call_options *options, bool streamed) {
       a.q_length = a.kv_length - 128 * check_between(0, 3);
   } while (call_cost(&a) > 1.5e7);
   a.scoring = call_draw_scoring(options->mask);
+  /* so that there are bands, with blocks before that they do not reach */
+  if (streamed && a.scoring.windowed && check_between(0, 1))
+    a.scoring.window_left = check_between(100, 300);
   return a;
 }
 
@@ -155,7 +158,8 @@ static void test_streamed(void) {
   for (int i = 0; i < check_cases(24); i++) {
     call_options options = call_random_options(i);
     if (options.dtype == PFL_DTYPE_F16) options.dtype = PFL_DTYPE_BF16;
-    flash_case s = {.segment = 128 * check_between(1, 5), .tile_count = 4};
+    flash_case s = {.segment = 128 * base_min(check_between(1, 8), 5),
+                    .tile_count = 4};
     s.call = call_make(draw(&options, true), &options);
     s.call.end = 4;
     s.tiles[0] = (kernels_tile){"block_q", 128};

@@ -20,6 +20,9 @@ enum { BLOCK_MOST = 1024 };
 /* K and V of a segment. */
 enum { SEGMENT_BYTES = 4 << 20 };
 
+/* Of HBM: 819 GB/s at 1.5 GHz. */
+enum { BYTES_A_CYCLE = 546 };
+
 pfl_status flash_plan_check_problem(const attention_problem *p,
                                     pfl_error *error) {
   if (p->dtype != PFL_DTYPE_BF16 && p->dtype != PFL_DTYPE_F32)
@@ -164,8 +167,9 @@ static int64_t band_segment(const forward_plan *plan) {
  * with the tile and what is beyond, and which blocks have them. */
 static bool measure_band(const attention_problem *p, forward_plan *plan) {
   attention_window window = p->window;
-  bool any = false, causal = window.right == 0 && !plan->segment &&
-                             is_causal_aligned(p, plan);
+  bool any = false, causal = window.right == 0 && is_causal_aligned(p, plan);
+  /* blocks that are as causal ones see no key after `left` */
+  if (plan->segment) causal &= window.left < plan->streamed;
   plan->band_before = base_round_up(window.left, plan->align);
   plan->band_keys =
       base_round_up(plan->band_before + plan->tile + window.right, LANES);
@@ -207,6 +211,9 @@ static void choose_walk(const attention_problem *p, forward_plan *plan) {
     plan->keys = base_max(plan->keys, base_round_up(reach, plan->block_k));
 }
 
+/* Ids of so many keys: a row, held twice. */
+static int64_t ids_bytes(int64_t keys) { return 2 * 8 * 4 * keys; }
+
 /* Windows and segments are held twice, state once; what the compiler spills
  * comes on top. */
 static int64_t count_vmem(const kernels_request *request,
@@ -225,7 +232,7 @@ static int64_t count_vmem(const kernels_request *request,
   int64_t keys = base_max(plan->block_k, plan->band_keys);
   int64_t spills = 12 * plan->block_q * keys;
   int64_t ids = request->segment_ids
-                    ? 4 * (LANES * plan->block_q + 8 * 2 * plan->keys)
+                    ? 4 * LANES * plan->block_q + ids_bytes(plan->keys)
                     : 0;
   return 2 * windows + state + spills + ids + (4 << 20);
 }
@@ -252,6 +259,18 @@ static bool fits(const kernels_request *request, const kernels_chip *chip,
   return plan->vmem_bytes <= chip->vmem_bytes;
 }
 
+/* Whether a band's segment comes while the block before is worked on. A head
+ * that comes whole is waited for, since one such step hides little of it. */
+static bool hides_segment(const kernels_request *request,
+                          const forward_plan *plan) {
+  const attention_problem *p = request->problem;
+  int64_t size = (int64_t)pfl_dtype_size(p->dtype);
+  int64_t bytes = (band_segment(plan) + plan->block_q) * (p->D + p->Dv) * size;
+  int64_t cycles = count_bundles(request, plan->block_q, plan->band_keys);
+  return bytes / BYTES_A_CYCLE < cycles &&
+         2 * band_segment(plan) <= plan->streamed;
+}
+
 /* Whole, if that fits, or in segments, as large as need be: of a band's block,
  * or of what the copy of a few MiB and the MXU's filling take no time beside.
  */
@@ -260,12 +279,11 @@ static bool choose_segment(const kernels_request *request,
   int64_t most = plan->streamed, keys = plan->block_k;
   int64_t size = (int64_t)pfl_dtype_size(request->problem->dtype);
   int64_t width = request->problem->D + request->problem->Dv;
+  bool whole = fits(request, chip, 0, plan);
+  if (plan->walk == FORWARD_BAND &&
+      (hides_segment(request, plan) || (!whole && band_segment(plan) <= most)))
+    if (fits(request, chip, band_segment(plan), plan)) return true;
   if (fits(request, chip, 0, plan)) return true;
-  if (plan->walk == FORWARD_BAND) {
-    keys = band_segment(plan);
-    if (keys <= most && fits(request, chip, keys, plan)) return true;
-    keys = plan->block_k;
-  }
   while (2 * keys * width * size <= SEGMENT_BYTES) keys *= 2;
   for (keys = base_min(keys, most); keys >= plan->block_k;
        keys = keys / 2 / plan->block_k * plan->block_k)
@@ -307,6 +325,13 @@ pfl_status forward_plan_make(const kernels_request *request,
     done &= chosen || longest_body(request, &plan) <= BUNDLES_MOST;
   }
   plan.blind = request->segment_ids || p->offset + p->window.right < 0;
+  int64_t over = plan.vmem_bytes - chip->vmem_bytes;
+  if (!done && request->segment_ids && ids_bytes(plan.keys) > over)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "segment ids of %lld keys are too many for the VMEM of %s: it "
+              "has room for those of %lld",
+              (long long)p->Sk, chip->name,
+              (long long)(plan.keys - over / ids_bytes(1)));
   if (!done)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "blocks of %lld queries and %lld keys need %lld bytes of VMEM: "
