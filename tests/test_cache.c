@@ -735,7 +735,7 @@ static void test_damaged_files(void) {
   size_t size;
   snprintf(path, sizeof path, "%s", in_directory("cache"));
   char *bytes = get_file(path, &size);
-  int accepted = 0, cases = check_cases(3000);
+  int accepted = 0, cases = check_cases(1000);
   for (int i = 0; i < cases; i++) {
     char *damaged = malloc(size);
     CHECK_NEED(damaged);

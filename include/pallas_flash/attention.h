@@ -8,7 +8,15 @@
  *
  * Tensors are dense and row-major, the last index innermost, at any address
  * that is a multiple of the element's size. Sums are kept in f32 whatever the
- * dtype. SPDX-License-Identifier: Apache-2.0 */
+ * dtype.
+ *
+ * Where the context has chips, tensors are in this machine's memory all the
+ * same: a call takes them there and back (pallas_flash/cache.h has a cache that
+ * stays). Beside what each call says it can then fail with INVALID_ARGUMENT or
+ * UNIMPLEMENTED: there is no kernel for the problem, of f16 for one; NOT_FOUND,
+ * DEADLINE_EXCEEDED, INTERNAL: no compiler, or it does not answer, or it died;
+ * and with what the device answers. Outputs are untouched then too. A problem
+ * without queries or without keys needs no chip. SPDX-License-Identifier: Apache-2.0 */
 #ifndef PALLAS_FLASH_ATTENTION_H
 #define PALLAS_FLASH_ATTENTION_H
 

@@ -88,14 +88,14 @@ static pfl_status write_image(const char *path, const image *i,
       {"sequences", "", I32, 2, {i->sequences, 2}, i->names, 0},
       {"lengths", "", I32, 1, {i->sequences}, i->lengths, 0},
       {"block_table", "", I32, 2, {i->sequences, i->columns}, i->table, 0},
-      {"k",
+      {"k_pages",
        "",
        shape->cache_dtype,
        4,
        {N, shape->Hkv, L, shape->D},
        pages->k,
        0},
-      {"v",
+      {"v_pages",
        "",
        shape->cache_dtype,
        4,
@@ -212,10 +212,11 @@ static pfl_status find_pages(reading *r, pfl_error *error) {
     int rank;
     int64_t sizes[3];
     const safetensors_tensor *found;
-  } wanted[] = {{"k", shape->cache_dtype, 4, {shape->Hkv, L, shape->D}, NULL},
-                {"v", shape->cache_dtype, 4, {shape->Hkv, L, shape->Dv}, NULL},
-                {"k_scale", PFL_DTYPE_F32, 3, {shape->Hkv, L}, NULL},
-                {"v_scale", PFL_DTYPE_F32, 3, {shape->Hkv, L}, NULL}};
+  } wanted[] = {
+      {"k_pages", shape->cache_dtype, 4, {shape->Hkv, L, shape->D}, NULL},
+      {"v_pages", shape->cache_dtype, 4, {shape->Hkv, L, shape->Dv}, NULL},
+      {"k_scale", PFL_DTYPE_F32, 3, {shape->Hkv, L}, NULL},
+      {"v_scale", PFL_DTYPE_F32, 3, {shape->Hkv, L}, NULL}};
   bool scaled = shape->cache_dtype == PFL_DTYPE_I8;
   for (int i = 0; i < (scaled ? 4 : 2); i++) {
     PFL_TRY(get(r, wanted[i].name, wanted[i].dtype, wanted[i].rank,

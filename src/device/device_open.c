@@ -11,13 +11,26 @@ enum { PATH_SIZE = 4096 };
 
 /* ---- Plugins ------------------------------------------------------------- */
 
-/* Where the library lies from the program: beside it, as built; in the place
- * that it is installed in; in the build's root, for tests. */
+/* Where the simulator lies from the program: beside it, as built; in the place
+ * that it is installed in; in the build's root, for tests. It is installed
+ * beside the library. */
 static const char installed[] = "/" PFLASH_LIB_FROM_BIN;
 static const char *const places[] = {"", installed, "/.."};
 
+/* Adds <directory of `path`><below>/libpflash_sim.so, if it can be read. */
+static bool find_beside(const char *path, const char *below, base_text *out) {
+  const char *slash = strrchr(path, '/');
+  char candidate[PATH_SIZE];
+  if (!slash || snprintf(candidate, sizeof candidate, "%.*s%s/libpflash_sim.so",
+                         (int)(slash - path), path, below) >= PATH_SIZE)
+    return false;
+  if (access(candidate, R_OK)) return false;
+  base_text_add_string(out, candidate);
+  return true;
+}
+
 pfl_status device_find_simulator(base_text *out_path, pfl_error *error) {
-  char program[PATH_SIZE], path[PATH_SIZE];
+  char path[PATH_SIZE];
   const char *named = getenv("PFLASH_SIM_PLUGIN");
   if (named && *named) {
     if (access(named, R_OK))
@@ -28,20 +41,17 @@ pfl_status device_find_simulator(base_text *out_path, pfl_error *error) {
     base_text_add_string(out_path, named);
     return base_text_check(out_path, error);
   }
-  if (pjrt_program_path(program, sizeof program)) {
-    *strrchr(program, '/') = 0;
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-      if (snprintf(path, sizeof path, "%s%s/libpflash_sim.so", program,
-                   places[i]) >= PATH_SIZE ||
-          access(path, R_OK))
-        continue;
-      base_text_add_string(out_path, path);
-      return base_text_check(out_path, error);
-    }
-  }
+  bool found = false;
+  if (pjrt_program_path(path, sizeof path))
+    for (size_t i = 0; !found && i < sizeof places / sizeof *places; i++)
+      found = find_beside(path, places[i], out_path);
+  if (!found && pjrt_library_path(path, sizeof path))
+    found = find_beside(path, "", out_path);
+  if (found) return base_text_check(out_path, error);
   PFL_RAISE(error, NOT_FOUND,
-            "no simulator: libpflash_sim.so is neither beside the program nor "
-            "where it is installed; PFLASH_SIM_PLUGIN may name it");
+            "no simulator: libpflash_sim.so is neither beside the program or "
+            "the library nor where it is installed; PFLASH_SIM_PLUGIN may name "
+            "it");
 }
 
 /* libtpu without a TPU asks a metadata server for minutes. Its devices are

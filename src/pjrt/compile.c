@@ -44,7 +44,8 @@ static pfl_status find_compiler(base_text *out, pfl_error *error) {
   bool found = pjrt_program_path(path, sizeof path) &&
                (find_beside(path, "", out) || find_beside(path, "/..", out));
   if (!found && pjrt_library_path(path, sizeof path))
-    found = find_beside(path, "", out) || find_beside(path, "/../bin", out);
+    found = find_beside(path, "", out) ||
+            find_beside(path, "/" PFLASH_BIN_FROM_LIB, out);
   if (!found)
     PFL_RAISE(error, NOT_FOUND,
               "no pflash-compiler beside the program or the library; "

@@ -36,8 +36,8 @@ typedef struct pjrt_compile_request {
  * What the compiler answered (INVALID_ARGUMENT and so on, with its message).
  * DEADLINE_EXCEEDED: no answer in time. INTERNAL: it died; the message has the
  * signal and its last words. NOT_FOUND: no plugin, or no pflash-compiler (which
- * is PFLASH_COMPILER, or beside the program, or beside the library, or in bin
- * next to the library's directory). RESOURCE_EXHAUSTED. */
+ * is PFLASH_COMPILER, or beside the program or the library, or where programs
+ * are installed from the library). RESOURCE_EXHAUSTED. */
 PFL_NODISCARD pfl_status pjrt_compile(const pjrt_compile_request *request,
                                       const pfl_allocator *allocator,
                                       pjrt_artifact *out_artifact,

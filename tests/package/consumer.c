@@ -1,12 +1,16 @@
 /* A program of somebody else: one query that sees one key gives that key's
- * value. consumer.cc compiles the same as C++. */
+ * value; with an argument on a simulated chip, whose plugin and compiler are
+ * found beside the library. consumer.cc compiles the same as C++. */
 #include <pallas_flash/pallas_flash.h>
 #include <stdio.h>
 
-int main(void) {
+int main(int argc, char **argv) {
+  (void)argv;
   pfl_error error;
   pfl_context *context;
-  if (pfl_context_create(NULL, &context, &error) != PFL_STATUS_OK) {
+  pfl_context_options options = {sizeof options};
+  if (argc > 1) options.device = PFL_DEVICE_SIM;
+  if (pfl_context_create(&options, &context, &error) != PFL_STATUS_OK) {
     fprintf(stderr, "%s\n", error.message);
     return 1;
   }
