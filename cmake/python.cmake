@@ -4,7 +4,7 @@
 add_library(pflash_python SHARED
   programs/pflash-python/context.c programs/pflash-python/describe.c
   programs/pflash-python/ffi.c
-  $<TARGET_OBJECTS:pfl_objects> $<TARGET_OBJECTS:pfl_lowering>)
+  $<TARGET_OBJECTS:pfl_objects>)
 target_link_libraries(pflash_python PRIVATE pfl_flags Threads::Threads m
   ${CMAKE_DL_LIBS})
 if(CMAKE_EXECUTABLE_FORMAT STREQUAL ELF AND NOT PFLASH_SANITIZE)
