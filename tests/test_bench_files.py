@@ -122,6 +122,10 @@ class Forecasts(Case):
                 self.assertIn("/no/libtpu.so", ours["skipped"])
                 self.assertGreater(cell["bound_seconds"], 0)
 
+    def test_refused(self):
+        done = self.pflash("bench", "--part", "predicted")
+        self.refused(done, "the suite quick predicts no kernels alone")
+
     def test_told_again(self):
         self.forecast("decode")
         done = self.pflash("report", "f.json", "--json", "2.json", "--html",

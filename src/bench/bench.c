@@ -57,6 +57,14 @@ static pfl_status check_options(const bench_options *options,
   const char *suite = options->suite;
   if (suite && bench_suite_find(suite) == BENCH_SUITE_COUNT)
     PFL_RAISE(error, INVALID_ARGUMENT, "no suite is called %s", suite);
+  forecast_cell cell;
+  bench_suite found = bench_suite_find(suite ? suite : "quick");
+  if (options->part == BENCH_PART_PREDICTED &&
+      !forecast_cell_get(found, 0, &cell))
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "the suite %s predicts no kernels alone: training, decode and "
+              "full do",
+              bench_suite_name(found));
   if (options->threads < 0 || options->threads > BASE_THREADS_MAX)
     PFL_RAISE(error, INVALID_ARGUMENT, "threads is %d, must be 0 to %d",
               options->threads, BASE_THREADS_MAX);
