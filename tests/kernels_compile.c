@@ -147,7 +147,8 @@ static void test_decode(void) {
        PFL_DTYPE_BF16,
        {.windowed = 1, .window_left = 100}},
       {{1, 32, 1, 8, 1000, 256}, PFL_DTYPE_BF16, {.softcap = 30}},
-      {{2, 3, 1, 2, 1000, 96}, PFL_DTYPE_F32, {0}}};
+      {{2, 3, 1, 2, 1000, 96}, PFL_DTYPE_F32, {0}},
+      {{1, 32, 1, 8, 262144, 128}, PFL_DTYPE_BF16, {0}}};
   for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
     check_decode(targets[i], 1, &common, i % 2 == 0, 0);
     check_decode(targets[i], 4, &common, i % 2, 0);

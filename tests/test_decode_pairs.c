@@ -22,6 +22,7 @@ enum {
   DTYPE,
   PAGE,
   CHIPS,
+  SEGMENT,
   LSE,
   FACTORS
 };
@@ -40,6 +41,7 @@ static const pairwise_factor factors[FACTORS] = {
     [DTYPE] = {"dtype", PAIRWISE_WORDS("bf16", "f32", "bf16/int8", "f32/int8")},
     [PAGE] = {"page", PAIRWISE_WORDS("none", "16", "32", "64", "128", "256")},
     [CHIPS] = {"chips", PAIRWISE_WORDS("1", "4 heads", "4 tokens")},
+    [SEGMENT] = {"segment", PAIRWISE_WORDS("no", "tile")},
     [LSE] = {"lse", PAIRWISE_WORDS("no", "yes")}};
 
 enum { ONE_CHIP, BY_HEADS, BY_TOKENS };
@@ -132,8 +134,9 @@ static void run_row(const pairwise *pairs, int i) {
                   .chips = row[CHIPS] == ONE_CHIP ? 1 : 4,
                   .tiles = {{"tile", tile_of(row)},
                             {"ring", check_between(0, 1) ? 2 : 4},
+                            {"segment", row[SEGMENT] ? tile_of(row) : 65536},
                             {"head_chips", 1}},
-                  .tile_count = row[CHIPS] == BY_TOKENS ? 3 : 2,
+                  .tile_count = row[CHIPS] == BY_TOKENS ? 4 : 3,
                   .no_lse = row[LSE] == 0};
   long before = check_failures;
   slice_run(&s, check_random());

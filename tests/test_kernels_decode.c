@@ -173,4 +173,27 @@ static void test_size(void) {
   CHECK(sizes[1] < sizes[0] + 1000, "%zu bytes, then %zu", sizes[0], sizes[1]);
 }
 
-int main(void) { return CHECK_RUN(test_any_problem, test_refusals, test_size); }
+/* Scores that VMEM has no room for are made a segment at a time. */
+static void test_segments(void) {
+  pfl_decode d = usual;
+  d.q_heads = 256;
+  d.q_length = 8;
+  d.cache_length = 131072;
+  attention_decode_problem problem = problem_of(&d);
+  kernels_program program;
+  pfl_error error;
+  CHECK_NEED(!write(&problem, 1, NULL, 0, &program, &error));
+  CHECK(strstr(program.plan, "scores of 32768 tokens at a time"), "%s",
+        program.plan);
+  kernels_program_release(&program);
+  d.cache_length = 32768;
+  problem = problem_of(&d);
+  CHECK_NEED(!write(&problem, 1, NULL, 0, &program, &error));
+  CHECK(!strstr(program.plan, "scores of"), "%s", program.plan);
+  kernels_program_release(&program);
+  refused(&d, 1, "segment", 1000, "must be a multiple of tile");
+}
+
+int main(void) {
+  return CHECK_RUN(test_any_problem, test_refusals, test_size, test_segments);
+}

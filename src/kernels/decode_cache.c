@@ -8,7 +8,7 @@
 #include "kernels/decode_kernel.h"
 
 /* The rows of `entries`. */
-enum { SEQUENCE, LENGTH, BEGIN, END, TILES };
+enum { SEQUENCE, LENGTH, BEGIN, END, TILES, MARKS };
 /* The columns of a row of `cursors`. */
 enum { ENTRY, GROUP, TILE, NUMBER };
 
@@ -41,18 +41,30 @@ static mo_value *like(const decode_kernel *k, const mo_value *x,
                       ((mo_shape){x->type->rank, x->type->shape}));
 }
 
-mo_value *decode_local_count(const decode_kernel *k, mo_value *x) {
+/* Tokens of a chip, whose first turn begins at token `mine`. */
+static mo_value *count_from(const decode_kernel *k, mo_value *x,
+                            mo_value *mine) {
   mo_builder *b = k->b;
-  if (k->plan->chips == 1) return x;
   int64_t unit = k->plan->unit, turn = unit * k->plan->chips;
   mo_value *zero = like(k, x, decode_number(k, 0));
-  mo_value *mine = like(k, x, decode_times(k, k->chip, unit));
+  mine = like(k, x, mine);
   mo_value *all = like(k, x, decode_number(k, unit));
   mo_value *turns =
       mo_shr(b, x, like(k, x, decode_number(k, decode_log(turn))));
   mo_value *rest = mo_and(b, x, like(k, x, decode_number(k, turn - 1)));
   rest = mo_max(b, mo_min(b, mo_sub(b, rest, mine), all), zero);
   return mo_add(b, mo_mul(b, turns, all), rest);
+}
+
+mo_value *decode_local_count(const decode_kernel *k, mo_value *x) {
+  if (k->plan->chips == 1) return x;
+  return count_from(k, x, decode_times(k, k->chip, k->plan->unit));
+}
+
+/* The same of a chip that is known: the first has most, the last least. */
+static mo_value *count_on(const decode_kernel *k, mo_value *x, int64_t chip) {
+  if (k->plan->chips == 1) return x;
+  return count_from(k, x, decode_number(k, chip * k->plan->unit));
 }
 
 static void entry_set(const decode_kernel *k, int row, mo_value *index,
@@ -65,11 +77,13 @@ static mo_value *entry_part(const decode_kernel *k, int row, mo_value *index) {
 }
 
 decode_entry decode_entry_get(const decode_kernel *k, mo_value *index) {
-  return (decode_entry){.sequence = entry_part(k, SEQUENCE, index),
-                        .length = entry_part(k, LENGTH, index),
-                        .begin = entry_part(k, BEGIN, index),
-                        .end = entry_part(k, END, index),
-                        .tiles = entry_part(k, TILES, index)};
+  return (decode_entry){
+      .sequence = entry_part(k, SEQUENCE, index),
+      .length = entry_part(k, LENGTH, index),
+      .begin = entry_part(k, BEGIN, index),
+      .end = entry_part(k, END, index),
+      .tiles = entry_part(k, TILES, index),
+      .marks = k->plan->segment ? entry_part(k, MARKS, index) : NULL};
 }
 
 /* Down to a multiple of a power of two. */
@@ -91,11 +105,10 @@ static mo_value *begin_of(const decode_kernel *k, mo_value *length) {
   return mo_min(k->b, begin, decode_number(k, plan->local - multiple));
 }
 
-static void list_entry(const decode_kernel *k, mo_value *index,
-                       mo_value *sequence, mo_value *length) {
+static void list_part(const decode_kernel *k, mo_value *index,
+                      mo_value *sequence, mo_value *length, mo_value *begin,
+                      mo_value *end) {
   const decode_plan *plan = k->plan;
-  mo_value *begin = begin_of(k, length);
-  mo_value *end = decode_local_count(k, length);
   mo_value *tokens = decode_plus(k, mo_sub(k->b, end, begin), plan->tile - 1);
   mo_value *tiles = mo_div(k->b, tokens, decode_number(k, plan->tile));
   entry_set(k, SEQUENCE, index, sequence);
@@ -105,35 +118,98 @@ static void list_entry(const decode_kernel *k, mo_value *index,
   entry_set(k, TILES, index, mo_max(k->b, tiles, decode_number(k, 1)));
 }
 
+/* Segments `first` .. `last` - 1 of a sequence; the next entry's index. */
+static mo_value *list_segments(const decode_kernel *k, mo_value *index,
+                               mo_value *sequence, mo_value *length,
+                               mo_value *first, mo_value *last) {
+  mo_builder *b = k->b;
+  int64_t segment = k->plan->segment;
+  mo_value *window = begin_of(k, length);
+  mo_value *tokens = decode_local_count(k, length);
+  mo_value **in = mo_for(b, first, last, mo_i32(b, 1), MO_VALUES(index));
+  mo_value *s = in[0], *at = in[1];
+  mo_value *begin = decode_times(k, s, segment);
+  mo_value *end = mo_min(b, tokens, decode_plus(k, begin, segment));
+  begin = mo_max(b, begin, window);
+  list_part(k, at, sequence, length, begin, mo_max(b, end, begin));
+  mo_value *is_first = mo_cast(b, mo_eq(b, s, first), MO_I32);
+  mo_value *is_last = mo_cast(b, mo_eq(b, decode_plus(k, s, 1), last), MO_I32);
+  is_last = decode_times(k, is_last, DECODE_LAST);
+  entry_set(k, MARKS, at, mo_or(b, is_first, is_last));
+  return mo_end(b, MO_VALUES(decode_plus(k, at, 1)))[0];
+}
+
+/* A sequence's entry, or its segments', as many on all chips; the next one's
+ * index. */
+static mo_value *list_entry(const decode_kernel *k, mo_value *index,
+                            mo_value *sequence, mo_value *length) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  if (!plan->segment) {
+    mo_value *begin = begin_of(k, length);
+    mo_value *end = decode_local_count(k, length);
+    list_part(k, index, sequence, length, begin, end);
+    return NULL;
+  }
+  mo_value *first = mo_i32(b, 0), *one = mo_i32(b, 1);
+  mo_value *segment = decode_number(k, plan->segment);
+  if (plan->left < plan->Smax) {
+    mo_value *seen = decode_plus(k, length, -(plan->T + plan->left));
+    seen = mo_max(b, seen, first);
+    first = mo_div(b, count_on(k, seen, plan->chips - 1), segment);
+  }
+  mo_value *most = decode_plus(k, count_on(k, length, 0), plan->segment - 1);
+  mo_value *last = mo_div(b, most, segment);
+  last = mo_max(b, last, mo_add(b, first, one));
+  return list_segments(k, index, sequence, length, first, last);
+}
+
 static mo_value *length_of(const decode_kernel *k, mo_value *sequence) {
   mo_value *length = mo_get(k->b, k->lengths_smem, MO_VALUES(sequence));
   length = mo_min(k->b, length, decode_number(k, k->plan->Smax));
   return mo_max(k->b, length, decode_number(k, 0));
 }
 
-mo_value *decode_list_entries(const decode_kernel *k) {
-  mo_builder *b = k->b;
-  mo_value *zero = mo_i32(b, 0), *one = mo_i32(b, 1);
-  list_entry(k, zero, zero, length_of(k, zero));
-  if (k->plan->B == 1) return one;
-  mo_value **in =
-      mo_for(b, one, decode_number(k, k->plan->B), one, MO_VALUES(one));
-  mo_value *sequence = in[0], *count = in[1];
-  mo_value *length = length_of(k, sequence);
-  mo_if(b, mo_gt(b, length, zero));
-  list_entry(k, count, sequence, length);
-  mo_else(b, MO_VALUES(mo_add(b, count, one)));
-  mo_copy(b, k->zeros, mo_sub_ref(b, k->out_o, MO_VALUES(sequence)),
-          k->zeros_stored);
-  count = mo_end(b, MO_VALUES(count))[0];
-  return mo_end(b, MO_VALUES(count))[0];
+/* Where an entry is listed for a sequence; the index of the next. */
+static mo_value *next_entry(const decode_kernel *k, mo_value *index,
+                            mo_value *sequence, mo_value *length) {
+  mo_value *next = list_entry(k, index, sequence, length);
+  return next ? next : decode_plus(k, index, 1);
 }
 
-void decode_wait_zeros(const decode_kernel *k, mo_value *entries) {
+mo_value *decode_list_entries(const decode_kernel *k,
+                              mo_value **out_sequences) {
+  mo_builder *b = k->b;
+  mo_value *zero = mo_i32(b, 0), *one = mo_i32(b, 1);
+  bool counts = k->plan->segment;
+  mo_value *first = list_entry(k, zero, zero, length_of(k, zero));
+  *out_sequences = one;
+  if (!first) first = one;
+  if (k->plan->B == 1) return first;
+  mo_value *carried[] = {first, one};
+  mo_values init = {1 + counts, carried};
+  mo_value **in = mo_for(b, one, decode_number(k, k->plan->B), one, init);
+  mo_value *sequence = in[0], *count = in[1], *sequences = in[1 + counts];
+  mo_value *length = length_of(k, sequence);
+  mo_if(b, mo_gt(b, length, zero));
+  mo_value *more[2] = {next_entry(k, count, sequence, length)};
+  if (counts) more[1] = mo_add(b, sequences, one);
+  mo_else(b, ((mo_values){1 + counts, more}));
+  mo_copy(b, k->zeros, mo_sub_ref(b, k->out_o, MO_VALUES(sequence)),
+          k->zeros_stored);
+  mo_value *same[] = {count, sequences};
+  mo_value **out = mo_end(b, ((mo_values){1 + counts, same}));
+  mo_value *both[] = {out[0], out[counts]};
+  out = mo_end(b, ((mo_values){1 + counts, both}));
+  *out_sequences = out[counts];
+  return out[0];
+}
+
+void decode_wait_zeros(const decode_kernel *k, mo_value *sequences) {
   mo_builder *b = k->b;
   if (k->plan->B == 1) return;
   mo_value *zero = mo_i32(b, 0);
-  mo_for(b, entries, decode_number(k, k->plan->B), mo_i32(b, 1), MO_NONE);
+  mo_for(b, sequences, decode_number(k, k->plan->B), mo_i32(b, 1), MO_NONE);
   mo_wait_copy(b, k->zeros, mo_sub_ref(b, k->out_o, MO_VALUES(zero)),
                k->zeros_stored);
   mo_end(b, MO_NONE);

@@ -30,9 +30,13 @@ typedef struct decode_kernel {
   mo_value *lse_all; /* [B Hkv, rows] */
   mo_value *zeros;   /* [Hkv, rows, Dv]: o of an empty sequence */
   mo_value *lengths_smem, *sinks_smem, *table_smem;
-  mo_value *entries; /* [5, B] in SMEM, see decode_cache.c */
+  mo_value *entries; /* [6, entries] in SMEM, see decode_cache.c */
   mo_value *cursors; /* [2, 4] in SMEM: entry, group, tile, number */
   mo_value *places;  /* [slots] in SMEM: the last jobs' b Hkv + first head */
+  /* of segments: the last jobs' marks and numbers of results, [2, slots] in
+   * SMEM; [2], of which the first counts results; parts that are not whole yet,
+   * [Hkv, 1, rows, 256 + Dv]: m, l, O side by side */
+  mo_value *marks, *results, *held;
   mo_value *k_arrived, *v_arrived;   /* semaphores, [ring] */
   mo_value *o_stored, *zeros_stored; /* [2], one */
   mo_value *scale_cursor;            /* [2] in SMEM: entry and group */
@@ -49,13 +53,18 @@ typedef struct decode_kernel {
   mo_value *barrier;
 } decode_kernel;
 
-/* One sequence with tokens, as the scalar side knows it. */
+/* Of a sequence's segments. */
+enum { DECODE_FIRST = 1, DECODE_LAST = 2 };
+
+/* One sequence with tokens, or a segment of one, as the scalar side knows it.
+ */
 typedef struct decode_entry {
   mo_value *sequence;    /* b */
   mo_value *length;      /* tokens, on all chips */
   mo_value *begin, *end; /* local tokens that some query sees lie in there;
                             begin is a multiple of the granule */
   mo_value *tiles;       /* from begin, at least 1 */
+  mo_value *marks;       /* of a segment: DECODE_FIRST, DECODE_LAST; or NULL */
 } decode_entry;
 
 /* A job: an entry and a group of its key-value heads. */
@@ -118,9 +127,10 @@ kernels_split decode_by_heads(const decode_plan *plan, int dimension,
 /* Tokens of this chip among the first x of all chips; x an i32 or a vector. */
 mo_value *decode_local_count(const decode_kernel *k, mo_value *x);
 /* Lists the sequences that have tokens, and gives zeros to the others. Returns
- * their number, at least 1: the first sequence is one whatever it has. */
-mo_value *decode_list_entries(const decode_kernel *k);
-void decode_wait_zeros(const decode_kernel *k, mo_value *entries);
+ * the number of entries, and *out_sequences that of sequences, at least 1: the
+ * first sequence is one whatever it has. */
+mo_value *decode_list_entries(const decode_kernel *k, mo_value **out_sequences);
+void decode_wait_zeros(const decode_kernel *k, mo_value *sequences);
 decode_entry decode_entry_get(const decode_kernel *k, mo_value *index);
 /* The next job's entry and group if carry is 1, the same if it is 0. */
 void decode_next_job(const decode_kernel *k, mo_value **entry, mo_value **group,
@@ -220,6 +230,7 @@ void decode_greet(const decode_kernel *k);
  */
 void decode_settle(const decode_kernel *k, const decode_state *state,
                    mo_value *step, mo_value *jobs);
-void decode_finish(const decode_kernel *k, mo_value *jobs);
+/* `results` is the number of jobs that end a sequence's heads. */
+void decode_finish(const decode_kernel *k, mo_value *results);
 
 #endif

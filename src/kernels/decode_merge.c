@@ -21,7 +21,8 @@
  * A job's slot is that of the job 2 lag + 2 later, or of a later one. The
  * neighbour has taken the old part out before it gets the new one: what has
  * arrived from there when we send along x is of job i - 2 - lag, sent after
- * that of job i - 3 - 2 lag had been taken out; along y likewise. */
+ * that of job i - 3 - 2 lag had been taken out; along y likewise. Where not
+ * every job sends, those that do have slots in turn, and lie no closer. */
 #include <math.h>
 
 #include "kernels/columns.h"
@@ -153,15 +154,23 @@ static void copy_result(const decode_kernel *k, mo_value *slot, mo_value *place,
     mo_copy(b, from, to, stored);
 }
 
-/* Stores job's result; the slot's last one, two jobs ago, has left. */
+/* Of a job that is a segment: its marks, or the number of its result. */
+static mo_value *mark_of(const decode_kernel *k, mo_value *job, int row) {
+  mo_value *slot = slot_of(k, job, k->plan->slots);
+  return mo_get(k->b, k->marks, MO_VALUES(mo_i32(k->b, row), slot));
+}
+
+/* Stores job's result; the slot's last one, two results ago, has left. */
 static void store_result(const decode_kernel *k, const decode_part *parts,
                          mo_value *job) {
   mo_builder *b = k->b;
   const decode_plan *plan = k->plan;
-  mo_value *zero = mo_i32(b, 0), *slot = slot_of(k, job, 2);
+  mo_value *zero = mo_i32(b, 0), *number = job;
   mo_value *place =
       mo_get(b, k->places, MO_VALUES(slot_of(k, job, k->plan->slots)));
-  mo_if(b, mo_ge(b, job, mo_i32(b, 2)));
+  if (plan->segment) number = mark_of(k, job, 1);
+  mo_value *slot = slot_of(k, number, 2);
+  mo_if(b, mo_ge(b, number, mo_i32(b, 2)));
   copy_result(k, slot, zero, true);
   mo_end(b, MO_NONE);
   for (int64_t h = 0; h < plan->heads; h++) {
@@ -172,14 +181,14 @@ static void store_result(const decode_kernel *k, const decode_part *parts,
   copy_result(k, slot, place, false);
 }
 
-void decode_finish(const decode_kernel *k, mo_value *jobs) {
+void decode_finish(const decode_kernel *k, mo_value *results) {
   mo_builder *b = k->b;
   mo_value *zero = mo_i32(b, 0), *one = mo_i32(b, 1);
   if (k->out_lse) mo_copy(b, k->lse_all, k->out_lse, k->lse_stored);
-  mo_value *last = mo_sub(b, jobs, one);
+  mo_value *last = mo_sub(b, results, one);
   copy_result(k, slot_of(k, last, 2), zero, true);
-  mo_if(b, mo_gt(b, jobs, one));
-  copy_result(k, slot_of(k, jobs, 2), zero, true);
+  mo_if(b, mo_gt(b, results, one));
+  copy_result(k, slot_of(k, results, 2), zero, true);
   mo_end(b, MO_NONE);
   if (k->out_lse) mo_wait_copy(b, k->lse_all, k->out_lse, k->lse_stored);
 }
@@ -274,6 +283,46 @@ static mo_value *begin_stage(const decode_kernel *k, mo_value *step,
   return job;
 }
 
+/* Of segments, what only the last one has to do; ended by end_last. */
+static void begin_last(const decode_kernel *k, mo_value *job) {
+  mo_builder *b = k->b;
+  if (k->plan->segment)
+    mo_if(b, mo_ge(b, mark_of(k, job, 0), mo_i32(b, DECODE_LAST)));
+}
+
+static void end_last(const decode_kernel *k) {
+  if (k->plan->segment) mo_end(k->b, MO_NONE);
+}
+
+/* Of what goes along an axis. Segments but the last send nothing, and slots are
+ * taken by those that do, in turn. */
+static mo_value *part_slot(const decode_kernel *k, mo_value *job) {
+  if (k->plan->segment) job = mark_of(k, job, 1);
+  return slot_of(k, job, k->plan->slots);
+}
+
+/* A segment's part with those of the segments before it. */
+static void add_held(const decode_kernel *k, decode_part *parts,
+                     mo_value *job) {
+  mo_builder *b = k->b;
+  const decode_plan *plan = k->plan;
+  if (!plan->segment) return;
+  mo_value *place =
+      mo_get(b, k->places, MO_VALUES(slot_of(k, job, plan->slots)));
+  mo_value *head = mo_rem(b, place, decode_number(k, plan->Hkv));
+  mo_value *first = mo_and(b, mark_of(k, job, 0), mo_i32(b, DECODE_FIRST));
+  for (int64_t h = 0; h < plan->heads; h++) {
+    mo_value *at = decode_plus(k, head, h);
+    mo_if(b, mo_eq(b, first, mo_i32(b, 0)));
+    decode_part all = load_part(k, k->held, at, 0);
+    all = merged(k, all, parts[h]);
+    mo_else(b, MO_VALUES(all.m, all.l, all.o));
+    mo_value **out = mo_end(b, MO_VALUES(parts[h].m, parts[h].l, parts[h].o));
+    parts[h] = (decode_part){out[0], out[1], out[2]};
+    store_part(k, parts[h], k->held, at, 0);
+  }
+}
+
 static void send_parts(const decode_kernel *k, int axis,
                        const decode_part *parts, mo_value *slot) {
   for (int64_t h = 0; h < k->plan->heads; h++)
@@ -288,22 +337,31 @@ void decode_settle(const decode_kernel *k, const decode_state *state,
   decode_part parts[DECODE_HEADS_MAX];
   mo_value *job = begin_stage(k, step, jobs, 0);
   for (int64_t h = 0; h < plan->heads; h++) parts[h] = part_of(k, state, h);
+  add_held(k, parts, job);
   if (plan->chips == 1) {
+    begin_last(k, job);
     store_result(k, parts, job);
+    end_last(k);
     mo_end(b, MO_NONE);
     return;
   }
   await_greetings(k, job);
-  send_parts(k, X, parts, slot_of(k, job, plan->slots));
+  begin_last(k, job);
+  send_parts(k, X, parts, part_slot(k, job));
+  end_last(k);
   mo_end(b, MO_NONE);
 
   job = begin_stage(k, step, jobs, 1);
-  merge_arrived(k, X, slot_of(k, job, plan->slots), parts);
-  send_parts(k, Y, parts, slot_of(k, job, plan->slots));
+  begin_last(k, job);
+  merge_arrived(k, X, part_slot(k, job), parts);
+  send_parts(k, Y, parts, part_slot(k, job));
+  end_last(k);
   mo_end(b, MO_NONE);
 
   job = begin_stage(k, step, jobs, 2);
-  merge_arrived(k, Y, slot_of(k, job, plan->slots), parts);
+  begin_last(k, job);
+  merge_arrived(k, Y, part_slot(k, job), parts);
   store_result(k, parts, job);
+  end_last(k);
   mo_end(b, MO_NONE);
 }

@@ -8,7 +8,7 @@
 
 /* Key-value heads whose queries are made ready while the first tile is on its
  * way. */
-enum { QUERIES_READY = 16 };
+enum { QUERIES_READY = 16, ENTRIES_MOST = 1 << 14 };
 
 static int64_t round_up(int64_t x, int64_t multiple) {
   return (x + multiple - 1) / multiple * multiple;
@@ -160,6 +160,8 @@ static void plan_tiles(const kernels_request *request, decode_plan *plan) {
   tile = base_min(base_max(tile, lanes), round_up(plan->local, lanes));
   plan->tile = kernels_tile_of(request, "tile", tile);
   plan->ring = kernels_tile_of(request, "ring", 4);
+  plan->segment = kernels_tile_of(request, "segment", 0);
+  if (plan->segment >= plan->local) plan->segment = 0;
 }
 
 static pfl_status check_tiles(const decode_plan *plan, pfl_error *error) {
@@ -173,6 +175,10 @@ static pfl_status check_tiles(const decode_plan *plan, pfl_error *error) {
     PFL_RAISE(error, INVALID_ARGUMENT,
               "ring is %lld: must be a power of two, 2 to 64",
               (long long)plan->ring);
+  if (plan->segment % plan->tile)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "segment is %lld: must be a multiple of tile, %lld",
+              (long long)plan->segment, (long long)plan->tile);
   if (plan->heads < 1 || plan->heads > DECODE_HEADS_MAX ||
       plan->Hkv % plan->heads)
     PFL_RAISE(error, INVALID_ARGUMENT,
@@ -201,10 +207,12 @@ static void plan_exchange(decode_plan *plan) {
 static void plan_memory(decode_plan *plan) {
   int64_t rows = plan->rows, heads = plan->heads;
   int64_t kv = size_of(plan->cache_dtype), q = size_of(plan->dtype);
-  int64_t columns = round_up(plan->local, plan->tile) / plan->pack;
+  int64_t tokens = plan->segment ? plan->segment : plan->local;
+  int64_t columns = round_up(tokens, plan->tile) / plan->pack;
   int64_t made = base_max(heads, plan->q_ready ? QUERIES_READY : 0);
   int64_t tiles = plan->ring * heads, depth = plan->tile / plan->pack;
-  plan->tiles = (plan->local + plan->tile - 1) / plan->tile;
+  plan->tiles = (tokens + plan->tile - 1) / plan->tile;
+  plan->entries = plan->B * ((plan->local + tokens - 1) / tokens);
   plan->vmem_bytes =
       decode_vmem_bytes(tiles, depth, plan->width, kv) +
       decode_vmem_bytes(tiles, depth, plan->v_width, kv) +
@@ -217,6 +225,8 @@ static void plan_memory(decode_plan *plan) {
   if (plan->scaled)
     plan->vmem_bytes += 2 * (plan->page ? plan->ring : DECODE_SCALE_SLOTS) *
                         heads * decode_scale_lanes(plan) * 4;
+  if (plan->segment)
+    plan->vmem_bytes += decode_vmem_bytes(plan->Hkv, rows, 256 + plan->Dv, 4);
   if (plan->chips > 1)
     plan->vmem_bytes +=
         decode_vmem_bytes(4 * plan->slots * heads, rows, 256 + plan->Dv, 4);
@@ -254,6 +264,20 @@ pfl_status decode_plan_cache(const kernels_request *request,
   return PFL_STATUS_OK;
 }
 
+/* Scores that do not fit are made a segment at a time, the largest that fits;
+ * a part is held from one to the next. */
+static void plan_segments(decode_plan *plan, int64_t room) {
+  plan_memory(plan);
+  if (plan->segment || plan->vmem_bytes <= room) return;
+  int64_t segment = plan->tile;
+  while (2 * segment < plan->local) segment *= 2;
+  do {
+    plan->segment = segment;
+    plan_memory(plan);
+    segment /= 2;
+  } while (plan->vmem_bytes > room && segment >= plan->tile);
+}
+
 pfl_status decode_plan_make(const kernels_request *request,
                             const kernels_chip *chip, decode_plan *out_plan,
                             pfl_error *error) {
@@ -264,15 +288,22 @@ pfl_status decode_plan_make(const kernels_request *request,
   PFL_TRY(check_tiles(&plan, error));
   plan.eager = plan.B == 1 && plan.left >= ATTENTION_OPEN && !plan.page;
   plan_exchange(&plan);
-  plan_memory(&plan);
   int64_t room = chip->vmem_bytes - chip->vmem_bytes / 8;
+  plan_segments(&plan, room);
   if (plan.vmem_bytes > room)
     PFL_RAISE(error, INVALID_ARGUMENT,
               "a tile of %lld tokens and the scores of %lld take %lld KiB of "
               "VMEM: %s has %lld for them",
-              (long long)plan.tile, (long long)plan.local,
+              (long long)plan.tile,
+              (long long)(plan.segment ? plan.segment : plan.local),
               (long long)(plan.vmem_bytes / KIB), chip->name,
               (long long)(room / KIB));
+  if (plan.segment && plan.entries > ENTRIES_MOST)
+    PFL_RAISE(error, INVALID_ARGUMENT,
+              "%lld sequences in segments of %lld tokens are %lld: the TPU's "
+              "scalar memory has room for %d",
+              (long long)plan.B, (long long)plan.segment,
+              (long long)plan.entries, ENTRIES_MOST);
   *out_plan = plan;
   return PFL_STATUS_OK;
 }
@@ -293,14 +324,22 @@ void decode_plan_sharing(const decode_plan *plan, base_text *words) {
         plan->over, (long long)plan->unit);
 }
 
-void decode_plan_describe(const decode_plan *plan, kernels_program *program) {
+void decode_plan_describe(const decode_plan *plan,
+                          const kernels_request *request,
+                          kernels_program *program) {
   base_text words = {0};
   kernels_tile_add(program, "tile", plan->tile);
   kernels_tile_add(program, "ring", plan->ring);
   kernels_tile_add(program, "heads", plan->heads);
+  if (plan->segment || kernels_tile_of(request, "segment", 0))
+    kernels_tile_add(program, "segment",
+                     plan->segment ? plan->segment : plan->local);
   if (plan->over > 1)
     kernels_tile_add(program, "head_chips", plan->by_heads ? plan->over : 1);
   decode_plan_sharing(plan, &words);
+  if (plan->segment)
+    base_text_format(&words, "; scores of %lld tokens at a time",
+                     (long long)plan->segment);
   base_text_format(&words,
                    "; %lld head%s at a time, tiles of %lld tokens, %lld ahead; "
                    "%lld KiB of VMEM",

@@ -36,7 +36,9 @@ typedef struct decode_plan {
   int64_t tile;       /* tokens worked on at a time */
   int64_t ring;       /* tiles of K, and of V, in VMEM; a power of two */
   int64_t heads;      /* key-value heads worked on together: a job's */
-  int64_t tiles;      /* that a sequence can have on a chip */
+  int64_t segment;    /* tokens whose scores are in VMEM at a time; 0: all */
+  int64_t tiles;      /* that a sequence, or a segment, can have on a chip */
+  int64_t entries;    /* sequences, or their segments */
   int64_t lag;        /* steps that a part may take to a neighbour */
   int64_t slots;      /* parts that are between chips, a power of two */
   bool eager;         /* the first tile is asked for before lengths are known */
@@ -68,6 +70,8 @@ int64_t decode_scale_lanes(const decode_plan *plan);
 void decode_plan_sharing(const decode_plan *plan, base_text *words);
 
 /* Tells the program of it. */
-void decode_plan_describe(const decode_plan *plan, kernels_program *program);
+void decode_plan_describe(const decode_plan *plan,
+                          const kernels_request *request,
+                          kernels_program *program);
 
 #endif

@@ -33,7 +33,8 @@ static int64_t sharing(const decode_plan *plan) {
 enum { EAGER_MOST = 8192 };
 
 static bool eager(const decode_plan *plan) {
-  return plan->scaled && plan->eager && plan->local <= EAGER_MOST;
+  return plan->scaled && plan->eager && !plan->segment &&
+         plan->local <= EAGER_MOST;
 }
 
 /* The part of a job's sequence that some query sees, in whole registers. */

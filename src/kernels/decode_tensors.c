@@ -191,9 +191,16 @@ static void declare_memory(decode_kernel *k) {
                           MO_SHAPE(2, plan->heads, plan->rows, plan->Dv));
   k->lengths_smem =
       mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(base_max(2, plan->B)));
-  k->entries = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(5, plan->B));
+  k->entries = mo_scratch(b, MO_SMEM, MO_I32,
+                          MO_SHAPE(plan->segment ? 6 : 5, plan->entries));
   k->cursors = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(2, 4));
   k->places = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(plan->slots));
+  if (plan->segment) {
+    k->marks = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(2, plan->slots));
+    k->results = mo_scratch(b, MO_SMEM, MO_I32, MO_SHAPE(2));
+    k->held = mo_scratch(b, MO_VMEM, MO_F32,
+                         MO_SHAPE(plan->Hkv, 1, plan->rows, 256 + plan->Dv));
+  }
   k->k_arrived = semaphores(k, MO_SHAPE(plan->ring));
   k->v_arrived = semaphores(k, MO_SHAPE(plan->ring));
   k->o_stored = semaphores(k, MO_SHAPE(2));

@@ -13,6 +13,7 @@
  * of the row: what a token's number in its tile is compared with. */
 static mo_value *limit_of(const decode_kernel *k, const decode_entry *entry,
                           int64_t ahead) {
+  bool ends = k->plan->segment && ahead == 1; /* before the next segment */
   mo_builder *b = k->b;
   const decode_plan *plan = k->plan;
   mo_shape shape = MO_SHAPE(plan->rows_all, 128);
@@ -20,12 +21,14 @@ static mo_value *limit_of(const decode_kernel *k, const decode_entry *entry,
   mo_value *zero = mo_i32(b, 0), *local;
   if (plan->T == 1) {
     local = decode_local_count(k, mo_max(b, first, zero));
+    if (ends) local = mo_min(b, local, entry->end);
     local = mo_broadcast(b, mo_sub(b, local, entry->begin), shape);
   } else {
     mo_value *t = mo_rem(b, mo_iota(b, shape, 0),
                          mo_full(b, MO_I32, shape, (double)plan->T));
     mo_value *x = mo_add(b, mo_broadcast(b, first, shape), t);
     local = decode_local_count(k, mo_max(b, x, mo_full(b, MO_I32, shape, 0)));
+    if (ends) local = mo_min(b, local, mo_broadcast(b, entry->end, shape));
     local = mo_sub(b, local, mo_broadcast(b, entry->begin, shape));
   }
   if (plan->pack == 1) return local;

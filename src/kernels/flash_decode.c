@@ -110,9 +110,24 @@ static void start_step(const decode_kernel *k, decode_step *step) {
   step->limits = decode_limits_of(k, &step->scored.entry);
 }
 
+/* Of a segment: whether it is the first or last, and the number of the result
+ * that it is a part of. */
+static void remember_marks(const decode_kernel *k, const decode_job *job) {
+  mo_builder *b = k->b;
+  mo_value *zero = mo_i32(b, 0), *one = mo_i32(b, 1);
+  if (!k->plan->segment) return;
+  mo_value *slot = mo_and(b, job->number, decode_number(k, k->plan->slots - 1));
+  mo_value *count = mo_get(b, k->results, MO_VALUES(zero));
+  mo_set(b, job->entry.marks, k->marks, MO_VALUES(zero, slot));
+  mo_set(b, count, k->marks, MO_VALUES(one, slot));
+  mo_value *last = decode_over(k, job->entry.marks, DECODE_LAST);
+  mo_set(b, mo_add(b, count, last), k->results, MO_VALUES(zero));
+}
+
 /* Where a job's results go. */
 static void remember_place(const decode_kernel *k, const decode_job *job) {
   mo_builder *b = k->b;
+  remember_marks(k, job);
   mo_value *place = decode_times(k, job->entry.sequence, k->plan->Hkv);
   place = mo_add(b, place, decode_times(k, job->group, k->plan->heads));
   mo_set(
@@ -254,7 +269,8 @@ static void write_body(decode_kernel *k) {
   fill(k, k->q_wide, 0);
   fill(k, k->lse_all, -INFINITY);
   mo_wait_copy(b, k->lengths, k->lengths_smem, k->lengths_arrived);
-  mo_value *entries = decode_list_entries(k);
+  mo_value *sequences, *entries = decode_list_entries(k, &sequences);
+  if (k->results) mo_set(b, mo_i32(b, 0), k->results, MO_VALUES(mo_i32(b, 0)));
   if (k->table) mo_wait_copy(b, k->table, k->table_smem, k->table_arrived);
   mo_value *jobs = decode_times(k, entries, k->plan->Hkv / k->plan->heads);
   decode_fetch_scales_begin(k, entries);
@@ -262,8 +278,10 @@ static void write_body(decode_kernel *k) {
   mo_wait_copy(b, k->q, k->q_all, k->q_arrived);
   if (k->sinks) mo_wait_copy(b, k->sinks, k->sinks_smem, k->sinks_arrived);
   run_steps(k, entries, jobs);
+  if (k->plan->segment)
+    jobs = decode_times(k, sequences, k->plan->Hkv / k->plan->heads);
   decode_finish(k, jobs);
-  decode_wait_zeros(k, entries);
+  decode_wait_zeros(k, k->plan->segment ? sequences : entries);
 }
 
 static void count_costs(const decode_plan *plan, kernels_kernel *kernel) {
@@ -285,7 +303,7 @@ pfl_status kernels_decode_write(const kernels_request *request,
   PFL_TRY(decode_plan_make(request, chip, &plan, error));
   program->name = "decode";
   program->chips = plan.over;
-  decode_plan_describe(&plan, program);
+  decode_plan_describe(&plan, request, program);
   kernels_kernel *kernel = &program->kernels[0];
   *kernel = (kernels_kernel){
       .name = "flash_decode",
