@@ -12,7 +12,7 @@
 #define PICK(array) ((array)[check_between(0, COUNT(array) - 1)])
 
 static const pfl_allocator heap;
-static int problems = 5;
+static int problems = 4;
 static bool missing;
 
 /* What XLA has to hold in HBM at once, of the chip's 16 GB. */
