@@ -12,7 +12,7 @@ import sys
 import fetched
 
 TESTS = fetched.ROOT / "python/tests"
-INSTALL_S, TEST_S = 400, 420
+INSTALL_S, TEST_S = 400, 900  # of a busy machine
 
 
 def pip(python, *arguments):
@@ -42,10 +42,13 @@ def install(python):
         fetched.ROOT)
 
 
-def test(place, pflash):
-    """In a directory that has no pallas_flash of its own."""
+def test(place, pflash, all_of_them):
+    """In a directory that has no pallas_flash of its own. An older JAX runs what
+    touches its interfaces."""
+    names = [""] if all_of_them else ["test_abi.py", "test_errors.py",
+                                      "test_attention.py", "test_decode.py"]
     run = [place / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider",
-           TESTS]
+           *[TESTS / name for name in names]]
     given = dict(os.environ, PFLASH=pflash, VIRTUAL_ENV=str(place),
                  PYTHONDONTWRITEBYTECODE="1")
     return subprocess.run(run, cwd=place, env=given, timeout=TEST_S).returncode
@@ -59,7 +62,7 @@ def main():
         with fetched.place():
             python = fetched.or_skip(lambda: environment(place, jax))
             install(python)
-        failed |= test(place, pflash)
+        failed |= test(place, pflash, jax == "jax")
     return failed
 
 

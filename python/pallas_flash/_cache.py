@@ -15,6 +15,10 @@ class Cache:
 
     k: [B, Hkv, Smax, D] of q's dtype, or int8. Paged: [pages, Hkv, page, D].
     v: [B, Hkv, Smax, Dv], or [pages, Hkv, page, Dv], of k's dtype.
+    pack: tokens that lie side by side in a row: k and v are the same elements as
+        [.., Smax / pack, pack * D] then. `zeros` chooses it so that rows of heads
+        that 128 divides into are 128 long, as a TPU's kernel reads them: of
+        others XLA would make a copy in every step.
     k_scale, v_scale: f32, k's shape without D, with int8 alone: a token's key is
         k_scale times its integers.
     block_table: int32 [B, columns], paged alone: the page that has the tokens
@@ -25,13 +29,26 @@ class Cache:
     k_scale: Any = None
     v_scale: Any = None
     block_table: Any = None
+    pack: int = 1
+
+    def unpacked(self) -> "Cache":
+        """The same with pack = 1; of NumPy's arrays a view."""
+        if self.pack == 1:
+            return self
+
+        def whole(x):
+            return x.reshape(x.shape[:2] + (x.shape[2] * self.pack,
+                                            x.shape[3] // self.pack))
+
+        return dataclasses.replace(self, k=whole(self.k), v=whole(self.v),
+                                   pack=1)
 
     @property
     def length(self) -> int:
         """Tokens that a sequence has room for."""
         if self.block_table is None:
-            return self.k.shape[2]
-        return self.block_table.shape[1] * self.k.shape[2]
+            return self.k.shape[2] * self.pack
+        return self.block_table.shape[1] * self.k.shape[2] * self.pack
 
     @staticmethod
     def zeros(batch: int, kv_heads: int, length: int, head_dim: int,
@@ -43,21 +60,26 @@ class Cache:
             import jax.numpy as array_module
         where = (batch, kv_heads, length)
         dtype = array_module.dtype(dtype)
+        v_head_dim = v_head_dim or head_dim
+        pack = 128 // head_dim if 0 < head_dim <= 128 else 1
+        if pack * head_dim != 128 or head_dim != v_head_dim or length % pack:
+            pack = 1
 
-        def empty(shape, dtype):
-            return array_module.zeros(shape, dtype)
+        def empty(dim):
+            return array_module.zeros(
+                where[:2] + (length // pack, pack * dim), dtype)
 
-        scaled = str(dtype) == "int8"
-        cache = Cache(
-            empty(where + (head_dim,), dtype),
-            empty(where + (v_head_dim or head_dim,), dtype),
-            empty(where, "float32") if scaled else None,
-            empty(where, "float32") if scaled else None)
-        cache.check()
+        def scale():
+            return (array_module.zeros(where, "float32")
+                    if str(dtype) == "int8" else None)
+
+        cache = Cache(empty(head_dim), empty(v_head_dim), scale(), scale(),
+                      pack=pack)
+        cache.unpacked().check()
         return cache
 
     def check(self) -> None:
-        """TypeError, ValueError: arrays that do not go together."""
+        """TypeError, ValueError: arrays that do not go together, unpacked."""
         k, v = self.k, self.v
         _problem.check_array("the cache's k", k, _problem.CACHES, [4])
         _problem.check_array("the cache's v", v, [str(k.dtype)], [4])
@@ -98,7 +120,7 @@ class Cache:
 
 
 def check_append(cache: Cache, k: Any, v: Any, lengths: Any) -> None:
-    """k and v in BNTH."""
+    """k and v in BNTH; an unpacked cache."""
     cache.check()
     for name, array, like in (("k", k, cache.k), ("v", v, cache.v)):
         _problem.check_array(name, array, _problem.FLOATS, [4])

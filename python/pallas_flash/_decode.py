@@ -16,7 +16,7 @@ import numpy as np
 __all__ = ["Cache", "append", "decode"]
 
 _FIELDS = ["k", "v", "k_scale", "v_scale", "block_table"]
-jax.tree_util.register_dataclass(Cache, data_fields=_FIELDS, meta_fields=[])
+jax.tree_util.register_dataclass(Cache, data_fields=_FIELDS, meta_fields=["pack"])
 
 
 # ---- The primitive -------------------------------------------------------------
@@ -111,6 +111,7 @@ def decode(q: Any, cache: Cache, lengths: Any, *,
     if not isinstance(cache, Cache):
         raise TypeError(f"cache is {type(cache).__name__}: must be a "
                         "pallas_flash.Cache")
+    cache = cache.unpacked()
     q = to_bnth(jnp.asarray(q), layout)
     lengths = jnp.asarray(lengths)
     _problem.check_decode(q, cache, lengths)
@@ -135,11 +136,22 @@ def append(cache: Cache, k: Any, v: Any, lengths: Any, *,
         _problem.check_array(name, x, _problem.FLOATS, [4])
     k, v = (to_bnth(jnp.asarray(x), layout) for x in (k, v))
     lengths = jnp.asarray(lengths)
-    check_append(cache, k, v, lengths)
-    block, slot = places(cache, lengths, k.shape[2], jnp)
+    whole = jax.eval_shape(Cache.unpacked, cache)
+    check_append(whole, k, v, lengths)
+    block, slot = places(dataclasses.replace(whole, block_table=cache.block_table),
+                         lengths, k.shape[2], jnp)
 
     def put(into, x):
-        return into.at[block, :, slot].set(jnp.swapaxes(x, 1, 2), mode="drop")
+        """x [B, Hkv, T, D], or scales [B, Hkv, T], where its tokens belong."""
+        pack, dim = (cache.pack, x.shape[3]) if x.ndim > 3 else (1, 0)
+        at = [block, slot // pack] + [slot % pack * dim] * (x.ndim > 3)
+        numbers = jax.lax.ScatterDimensionNumbers(
+            update_window_dims=tuple(range(2, x.ndim)),
+            inserted_window_dims=(0, 2),
+            scatter_dims_to_operand_dims=(0, 2, 3)[:len(at)])
+        return jax.lax.scatter(
+            into, jnp.stack(at, -1), jnp.swapaxes(x, 1, 2).astype(into.dtype),
+            numbers, mode=jax.lax.GatherScatterMode.FILL_OR_DROP)
 
     if cache.k_scale is None:
         return dataclasses.replace(cache, k=put(cache.k, k),

@@ -174,7 +174,7 @@ def attention_struct(q: Any, k: Any, v: Any,
 
 
 def check_decode(q: Any, cache: Any, lengths: Any) -> None:
-    """q in BNTH; cache as _cache.Cache."""
+    """q in BNTH; cache as _cache.Cache, unpacked."""
     check_array("q", q, FLOATS, [4])
     cache.check()
     if str(cache.k.dtype) not in (str(q.dtype), "int8"):

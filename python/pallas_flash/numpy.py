@@ -111,6 +111,7 @@ def decode(q: Any, cache: Cache, lengths: Any, *,
     """Attention of each sequence's last T positions over its cache: see
     `pallas_flash.decode`, whose arguments and results these are."""
     _problem.check_layout(layout)
+    cache = cache.unpacked()
     q, lengths = _packed(q, layout), _packed(lengths)
     _problem.check_decode(q, cache, lengths)
     _problem.check_sinks(sinks, q.shape[1])
@@ -134,12 +135,13 @@ def append(cache: Cache, k: Any, v: Any, lengths: Any, *,
     """Writes tokens into the cache's own arrays: see `Cache.append`."""
     _problem.check_layout(layout)
     k, v, lengths = _turn(k, layout), _turn(v, layout), np.asarray(lengths)
-    check_append(cache, k, v, lengths)
-    block, slot = places(cache, lengths, k.shape[2], np)
-    fits = (slot >= 0) & (slot < cache.k.shape[2])
+    whole = cache.unpacked()
+    check_append(whole, k, v, lengths)
+    block, slot = places(whole, lengths, k.shape[2], np)
+    fits = (slot >= 0) & (slot < whole.k.shape[2])
     block, slot = block[fits], slot[fits]
-    for x, into, scales in ((k, cache.k, cache.k_scale),
-                            (v, cache.v, cache.v_scale)):
+    for x, into, scales in ((k, whole.k, whole.k_scale),
+                            (v, whole.v, whole.v_scale)):
         if scales is not None:
             x, scale = quantise(x, np)
             scales[block, :, slot] = np.swapaxes(scale, 1, 2)[fits]

@@ -23,6 +23,7 @@ def tokens(r, count, dtype="float32"):
 
 def paged(cache, r):
     """The same cache in pages, shuffled."""
+    cache = cache.unpacked()
     columns = ROOM // PAGE
     table = r.permutation(B * columns).astype(np.int32).reshape(B, columns)
 
@@ -43,8 +44,9 @@ def filled(r, lengths, dtype, pages):
     cache = Cache.zeros(B, K, ROOM, H, dtype, array_module=np)
     _, k, v = tokens(r, ROOM, "float32" if dtype == "int8" else dtype)
     plain.append(cache, k, v, np.zeros(B, np.int32))
+    whole = cache.unpacked()
     for b, length in enumerate(lengths):  # what no query may see
-        for x in (cache.k, cache.v, cache.k_scale, cache.v_scale):
+        for x in (whole.k, whole.v, cache.k_scale, cache.v_scale):
             if x is not None:
                 x[b, :, length:] = 100
     return paged(cache, r) if pages else cache
@@ -52,6 +54,7 @@ def filled(r, lengths, dtype, pages):
 
 def contiguous(cache):
     """k and v as fp64 [B, K, ROOM, H]."""
+    cache = cache.unpacked()
     def whole(x, scale):
         x = x.astype(np.float64)
         if scale is not None:
@@ -170,6 +173,8 @@ def test_errors():
     r = np.random.default_rng(37)
     lengths = np.array([4, 5, 6], np.int32)
     cache = filled(r, lengths, "float32", False)
+    assert cache.pack == 4 and cache.k.shape == (B, K, ROOM // 4, 128)
+    cache = cache.unpacked()
     q, k, v = tokens(r, 1)
 
     def fails(kind, words, call):

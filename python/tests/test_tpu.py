@@ -150,11 +150,11 @@ for width in (128, 64):
     found[f"forward {width}"] = ops(call, x, x, x)
     found[f"backward {width}"] = ops(
         lambda q, k, v, d: jax.vjp(call, q, k, v)[1](d), x, x, x, x)
-for dtype in ("bfloat16", "int8"):
+for dtype, width in (("bfloat16", 128), ("int8", 128), ("bfloat16", 64)):
     cache = jax.tree.map(lambda x: of(x.shape, x.dtype), jax.eval_shape(
-        lambda: Cache.zeros(4, 2, 2048, 128, dtype)))
-    found[f"decode {dtype}"] = ops(decode, of((4, 1, 8, 128)), cache,
-                                   of((4,), jnp.int32))
+        lambda: Cache.zeros(4, 2, 2048, width, dtype)))
+    found[f"decode {dtype} {width}"] = ops(
+        decode, of((4, 1, 8, width)), cache, of((4,), jnp.int32))
 x = of((1, 1024, 512))
 w = of((512, 4, 128))
 def projected(x, w):
