@@ -406,7 +406,7 @@ def decode_over(axis_name: str, q: Any, cache: Cache, lengths: Any, *,
                 layout: str = "BTNH") -> Any:
     """`pallas_flash.decode` with caches that are split over a mesh axis, inside
     jax.shard_map: chip i has the tokens i * room and on of every sequence, room
-    being its share. q, lengths (of the whole) and the result are the same on all
+    being its share (whole rows of the cache: a multiple of its pack). q, lengths (of the whole) and the result are the same on all
     chips. Each chip attends its own tokens; parts are merged by their lse, which
     takes one exchange of o. Contiguous caches; no window.
     """

@@ -91,8 +91,8 @@ def test_attention(chips, method, causal, order, features):
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_decode(chips, dtype):
     r = np.random.default_rng(chips)
-    room = 10 * chips
-    lengths = np.array([room, 3, 10 * chips // 2 + 1], np.int32)
+    room = 16 * chips
+    lengths = np.array([room, 3, 8 * chips + 1], np.int32)
     cache = Cache.zeros(3, K, room, H, dtype, array_module=np)
     k, v = r.standard_normal((2, 3, room, K, H), dtype=np.float32)
     plain.append(cache, k, v, np.zeros(3, np.int32))
