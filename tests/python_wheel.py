@@ -1,8 +1,8 @@
-"""python_wheel.py PFLASH [JAX...]: the Python package as a user gets it. A wheel
-is made of this checkout, installed with jax in a clean environment for each
-version of jax given (the newest if none is), and its tests are run there; with
-libtpu, where there is a wheel of it, against the command PFLASH too. Exit code
-77 if PyPI cannot be had.
+"""python_wheel.py PFLASH [JAX...]: the Python package as a user gets it. A
+wheel is made of this checkout, installed with jax in a clean environment for
+each version of jax given (the newest if none is), and its tests are run there;
+with libtpu, where there is a wheel of it, against the command PFLASH too. Exit
+code 77 if PyPI cannot be had.
 """
 import os
 import pathlib
@@ -43,8 +43,8 @@ def install(python):
 
 
 def test(place, pflash, all_of_them):
-    """In a directory that has no pallas_flash of its own. An older JAX runs what
-    touches its interfaces."""
+    """In a directory that has no pallas_flash of its own. An older JAX runs
+    what touches its interfaces."""
     names = [""] if all_of_them else ["test_abi.py", "test_errors.py",
                                       "test_attention.py", "test_decode.py"]
     run = [place / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider",

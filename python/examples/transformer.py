@@ -2,14 +2,14 @@
 `attention`, which takes the place of jax.nn.dot_product_attention, and read out
 greedily with `Cache` and `decode`.
 
-    python transformer.py                       trains, then writes 200 characters
+    python transformer.py                       trains, then writes on
     python transformer.py --attention jax       the same with JAX's own
     python transformer.py --steps 400
 
 The text is the beginning of Shakespeare's Coriolanus (about 1608; in the public
 domain). After 60 steps the loss, the mean over the last ten steps in nats a
-character, is below 2.7, and after the 300 steps that are the default below 2.45;
-to know how often each character comes gives 3.28.
+character, is below 2.7, and after the 300 steps that are the default below
+2.45; to know how often each character comes gives 3.28.
 """
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def jax_nn(q, k, v):
     return jax.nn.dot_product_attention(q, k, v, is_causal=True)
 
 
-# ---- Training --------------------------------------------------------------------
+# ---- Training ----------------------------------------------------------------
 
 def loss_of(params, text, attend):
     """Nats a character of text [B, T + 1]."""
@@ -131,7 +131,7 @@ def train(model: Model, tokens: np.ndarray, steps: int, attend=ours,
     return params, losses
 
 
-# ---- Greedy decoding ---------------------------------------------------------------
+# ---- Greedy decoding ---------------------------------------------------------
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def generate(model: Model, params: dict, prompt: Any, count: int) -> Any:

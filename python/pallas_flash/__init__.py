@@ -1,11 +1,12 @@
-"""Attention for the Google TPU v5e and the CPU, from the C library Pallas-Flash.
+"""Attention for the Google TPU v5e and the CPU, from the C library
+Pallas-Flash.
 
     from pallas_flash import attention
     o = attention(q, k, v, causal=True)           # inside jit, grad, shard_map
 
-`attention`, `decode` and `Cache` are for JAX arrays and need JAX; the same calls
-on NumPy arrays are in `pallas_flash.numpy`, which does not. docs/jax.md has the
-whole.
+`attention`, `decode` and `Cache` are for JAX arrays and need JAX; the same
+calls on NumPy arrays are in `pallas_flash.numpy`, which does not. docs/jax.md
+has the whole.
 """
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -69,9 +69,9 @@ def _program(op, target, q, k, v, *_, call):
 
 
 def _batch(which, names_of, operands, dims, *, call):
-    """vmap: the new axis is taken together with the batch. Sinks belong to heads
-    and their gradient is summed over the batch: with them it goes to the heads,
-    which segment ids lack."""
+    """vmap: the new axis is taken together with the batch. Sinks belong to
+    heads and their gradient is summed over the batch: with them it goes to the
+    heads, which segment ids lack."""
     p = {"forward": forward_p, "backward": backward_p}[which]
     size = next(x.shape[d] for x, d in zip(operands, dims) if d is not None)
     if call.sinks and call.segment_ids:
@@ -99,7 +99,7 @@ backward_p = _jax.primitive(
                   _backward_shapes))
 
 
-# ---- The custom VJP ------------------------------------------------------------
+# ---- The custom VJP ----------------------------------------------------------
 #
 # All in BNTH. ids is () or (of q, of k); sinks is () or (sinks,).
 
@@ -134,7 +134,7 @@ def _attend_backward(call: Call, kept, gradients):
 _attend.defvjp(_attend_forward, _attend_backward)
 
 
-# ---- The call ------------------------------------------------------------------
+# ---- The call ----------------------------------------------------------------
 
 def to_bnth(x: Any, layout: str) -> Any:
     """BNTH of `layout`, and back; likewise BNT of lse."""
@@ -157,25 +157,25 @@ def attention(q: Any, k: Any, v: Any, *, causal: bool = False,
       causal: key j is seen by query i if j <= i + S - T: the queries are the
         last positions. (jax.nn.dot_product_attention takes them for the first;
         it is the same where T = S.)
-      window: (left, right): key j is seen by the query at position p = i + S - T
-        if p - left <= j <= p + right, in keys; None leaves a side open; a number
-        is both sides. Together with causal, both must let it through.
+      window: (left, right): key j is seen by the query at position p = i + S -
+        T if p - left <= j <= p + right, in keys; None leaves a side open; a
+        number is both sides. Together with causal, both must let it through.
       softcap: scores s become softcap tanh(s / softcap); None: they do not.
       scale: of the scores; None: 1/sqrt(H). A number, not an array.
-      segment_ids: int32 [B, S], or a pair of [B, T] of q and [B, S] of k: a query
-        sees keys of its own id.
+      segment_ids: int32 [B, S], or a pair of [B, T] of q and [B, S] of k: a
+        query sees keys of its own id.
       sinks: f32 [N]: a score that each head adds to the softmax's denominator
         and to no value.
-      return_lse: give (o, lse). lse is differentiable, so that results for parts
-        of the keys may be merged by it.
+      return_lse: give (o, lse). lse is differentiable, so that results for
+        parts of the keys may be merged by it.
       layout: of q, k, v and o: "BTNH" as above, which jax.nn has, or "BNTH",
         which the kernels have: nothing is transposed then.
 
     Returns:
-      o: [B, T, N, Hv] of q's dtype; sums are in f32. And if return_lse, lse: f32
-      [B, T, N] ([B, N, T] in BNTH), the natural logarithm of the denominator,
-      sinks included. A row that sees no key has o = 0 and lse = -inf, and no
-      gradient.
+      o: [B, T, N, Hv] of q's dtype; sums are in f32. And if return_lse, lse:
+      f32 [B, T, N] ([B, N, T] in BNTH), the natural logarithm of the
+      denominator, sinks included. A row that sees no key has o = 0 and lse =
+      -inf, and no gradient.
 
     Differentiable in q, k, v and sinks, in reverse mode, once. Under
     jax.checkpoint, o and lse are called pallas_flash_o and pallas_flash_lse.

@@ -11,16 +11,17 @@ from pallas_flash import _problem
 class Cache:
     """Keys and values of the tokens that each sequence has so far.
 
-    A pytree of its arrays, so that it goes through jit, scan, vmap and donation.
+    A pytree of its arrays, so that it goes through jit, scan, vmap and
+    donation.
 
     k: [B, Hkv, Smax, D] of q's dtype, or int8. Paged: [pages, Hkv, page, D].
     v: [B, Hkv, Smax, Dv], or [pages, Hkv, page, Dv], of k's dtype.
-    pack: tokens that lie side by side in a row: k and v are the same elements as
-        [.., Smax / pack, pack * D] then. `zeros` chooses it so that rows of heads
-        that 128 divides into are 128 long, as a TPU's kernel reads them: of
-        others XLA would make a copy in every step.
-    k_scale, v_scale: f32, k's shape without D, with int8 alone: a token's key is
-        k_scale times its integers.
+    pack: tokens that lie side by side in a row: k and v are the same elements
+        as [.., Smax / pack, pack * D] then. `zeros` chooses it so that rows of
+        heads that 128 divides into are 128 long, as a TPU's kernel reads them:
+        of others XLA would make a copy in every step.
+    k_scale, v_scale: f32, k's shape without D, with int8 alone: a token's key
+        is k_scale times its integers.
     block_table: int32 [B, columns], paged alone: the page that has the tokens
         i * page and on of a sequence.
     """
@@ -127,17 +128,19 @@ def check_append(cache: Cache, k: Any, v: Any, lengths: Any) -> None:
         heads, dim = like.shape[1], like.shape[3]
         if (array.shape[1], array.shape[3]) != (heads, dim):
             raise ValueError(f"{name} has {array.shape[1]} heads of "
-                             f"{array.shape[3]}: the cache has {heads} of {dim}")
+                             f"{array.shape[3]}: the cache has {heads} of "
+                             f"{dim}")
         if array.dtype != like.dtype and str(like.dtype) != "int8":
             raise TypeError(f"{name} has dtype {array.dtype}: the cache has "
                             f"{like.dtype}")
     if k.shape[:3] != v.shape[:3]:
-        raise ValueError(f"k has shape {tuple(k.shape)} and v {tuple(v.shape)}: "
-                         "all but the last dimension must agree")
+        raise ValueError(f"k has shape {tuple(k.shape)} and v "
+                         f"{tuple(v.shape)}: all but the last dimension must agree")
     table = cache.block_table
     batch = cache.k.shape[0] if table is None else table.shape[0]
     if k.shape[0] != batch:
-        raise ValueError(f"k has a batch of {k.shape[0]}: the cache has {batch}")
+        raise ValueError(f"k has a batch of {k.shape[0]}: the cache has "
+                         f"{batch}")
     _problem.check_shape("lengths", lengths, (batch,), ["int32"],
                          "one for each sequence")
 

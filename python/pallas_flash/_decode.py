@@ -16,10 +16,11 @@ import numpy as np
 __all__ = ["Cache", "append", "decode"]
 
 _FIELDS = ["k", "v", "k_scale", "v_scale", "block_table"]
-jax.tree_util.register_dataclass(Cache, data_fields=_FIELDS, meta_fields=["pack"])
+jax.tree_util.register_dataclass(Cache, data_fields=_FIELDS,
+                                 meta_fields=["pack"])
 
 
-# ---- The primitive -------------------------------------------------------------
+# ---- The primitive -----------------------------------------------------------
 
 @dataclasses.dataclass(frozen=True)
 class Call:
@@ -38,7 +39,8 @@ class Call:
             causal=np.int64(s.causal), windowed=np.int64(s.windowed),
             window_left=np.int64(s.window_left),
             window_right=np.int64(s.window_right),
-            scaled=np.int64(self.scaled), paged=np.int64(self.pages is not None),
+            scaled=np.int64(self.scaled),
+            paged=np.int64(self.pages is not None),
             pages=np.int64(self.pages or 0), sinks=np.int64(self.sinks))
 
 
@@ -79,7 +81,7 @@ decode_p = _jax.primitive("decode", _shapes, _batch,
                           _jax.tpu_rule(_program, _names, _shapes))
 
 
-# ---- The calls -----------------------------------------------------------------
+# ---- The calls ---------------------------------------------------------------
 
 def decode(q: Any, cache: Cache, lengths: Any, *,
            window: _problem.Window = None, softcap: float | None = None,
@@ -95,7 +97,8 @@ def decode(q: Any, cache: Cache, lengths: Any, *,
       cache: with heads of k's kind; of q's dtype, or int8.
       lengths: int32 [B], tokens in the cache, the T new ones included; at least
         0 and at most the cache's room.
-      window: keys before a query that it sees; a pair's right side has no effect.
+      window: keys before a query that it sees; a pair's right side has no
+        effect.
       softcap, scale, sinks, layout: as `attention`'s.
       return_lse: give (o, lse).
 
@@ -138,8 +141,8 @@ def append(cache: Cache, k: Any, v: Any, lengths: Any, *,
     lengths = jnp.asarray(lengths)
     whole = jax.eval_shape(Cache.unpacked, cache)
     check_append(whole, k, v, lengths)
-    block, slot = places(dataclasses.replace(whole, block_table=cache.block_table),
-                         lengths, k.shape[2], jnp)
+    whole = dataclasses.replace(whole, block_table=cache.block_table)
+    block, slot = places(whole, lengths, k.shape[2], jnp)
 
     def put(into, x):
         """x [B, Hkv, T, D], or scales [B, Hkv, T], where its tokens belong."""
@@ -160,4 +163,5 @@ def append(cache: Cache, k: Any, v: Any, lengths: Any, *,
     v, v_scale = quantise(v, jnp)
     return dataclasses.replace(
         cache, k=put(cache.k, k), v=put(cache.v, v),
-        k_scale=put(cache.k_scale, k_scale), v_scale=put(cache.v_scale, v_scale))
+        k_scale=put(cache.k_scale, k_scale),
+        v_scale=put(cache.v_scale, v_scale))

@@ -97,7 +97,7 @@ def primitive(name: str, shapes: Shapes, batch: Callable,
     return p
 
 
-# ---- A TPU's program -----------------------------------------------------------
+# ---- A TPU's program ---------------------------------------------------------
 
 def _custom_call() -> jax.extend.core.Primitive:
     """One Mosaic kernel."""
@@ -147,7 +147,7 @@ def tpu_rule(program_of: Callable, names_of: Callable,
     return rule
 
 
-# ---- Batching ------------------------------------------------------------------
+# ---- Batching ----------------------------------------------------------------
 
 def fold(x: Any, dim: int | None, size: int, into: int) -> Any:
     """The vmapped axis `dim` taken together with dimension `into`, slowest."""

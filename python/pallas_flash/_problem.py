@@ -62,8 +62,8 @@ def _sides(window: Window) -> tuple[int, int] | None:
     if isinstance(window, numbers.Integral):
         window = (window, window)
     if not isinstance(window, Sequence) or len(window) != 2:
-        raise ValueError(f"window is {window!r}: must be None, a number of keys "
-                         "or (left, right)")
+        raise ValueError(f"window is {window!r}: must be None, a number of "
+                         "keys or (left, right)")
     return _width("window's left", window[0]), _width("window's right",
                                                       window[1])
 
@@ -116,8 +116,8 @@ def _check_dim(name: str, dim: int) -> None:
 
 def _check_heads(q_heads: int, kv_heads: int) -> None:
     if kv_heads == 0 or q_heads == 0 or q_heads % kv_heads:
-        raise ValueError(f"q has {q_heads} heads and k has {kv_heads}: q's must "
-                         "be a multiple of k's")
+        raise ValueError(f"q has {q_heads} heads and k has {kv_heads}: q's "
+                         "must be a multiple of k's")
 
 
 def check_attention(q: Any, k: Any, v: Any) -> None:
@@ -148,8 +148,8 @@ def split_segment_ids(ids: Any, q: Any, k: Any) -> tuple[Any, Any] | None:
         return None
     pair = ids if isinstance(ids, (tuple, list)) else (ids, ids)
     if len(pair) != 2:
-        raise ValueError(f"segment_ids has {len(pair)} parts: must be one array "
-                         "or (of q, of k)")
+        raise ValueError(f"segment_ids has {len(pair)} parts: must be one "
+                         "array or (of q, of k)")
     for name, array, like in (("q", pair[0], q), ("k", pair[1], k)):
         check_shape(f"segment_ids of {name}", array,
                     (like.shape[0], like.shape[2]), ["int32"],
@@ -191,8 +191,8 @@ def check_decode(q: Any, cache: Any, lengths: Any) -> None:
     if q.shape[2] < 1:
         raise ValueError("q has no position: must have at least 1")
     if q.shape[3] != cache.k.shape[3]:
-        raise ValueError(f"q has {q.shape[3]} elements a head and the cache's k "
-                         f"{cache.k.shape[3]}: must be the same")
+        raise ValueError(f"q has {q.shape[3]} elements a head and the cache's "
+                         f"k {cache.k.shape[3]}: must be the same")
     _check_dim("q", q.shape[3])
     _check_dim("the cache's v", cache.v.shape[3])
     check_shape("lengths", lengths, (batch,), ["int32"],

@@ -1,9 +1,9 @@
 """The same calls on NumPy arrays, without JAX; bf16 is ml_dtypes' bfloat16.
 
-Arrays are handed to the C library as they lie, if they are C-contiguous in BNTH;
-others are copied first. Anything that NumPy can view without a copy, through
-`numpy.from_dlpack` for instance, does as well. Results are new arrays. Errors:
-those of `pallas_flash.attention`.
+Arrays are handed to the C library as they lie, if they are C-contiguous in
+BNTH; others are copied first. Anything that NumPy can view without a copy,
+through `numpy.from_dlpack` for instance, does as well. Results are new arrays.
+Errors: those of `pallas_flash.attention`.
 """
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def attention(q: Any, k: Any, v: Any, *, causal: bool = False,
               scale: float | None = None, segment_ids: Any = None,
               sinks: Any = None, return_lse: bool = False,
               layout: str = "BTNH") -> Any:
-    """softmax(mask(softcap(scale q k^T))) v: see `pallas_flash.attention`, whose
-    arguments and results these are."""
+    """softmax(mask(softcap(scale q k^T))) v: see `pallas_flash.attention`,
+    whose arguments and results these are."""
     struct, tensors = _problem_of(
         q, k, v, segment_ids, sinks, layout,
         dict(causal=causal, window=window, softcap=softcap, scale=scale))

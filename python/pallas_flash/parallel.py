@@ -1,13 +1,14 @@
 """Attention of sequences that are spread over chips, inside jax.shard_map.
 
-Heads and batch need nothing of this: `attention` under shard_map does. Here it is
-the sequence that is split, for contexts longer than one chip serves. Every chip
-has an equal share of q, k and v; two ways bring it the keys of the others:
+Heads and batch need nothing of this: `attention` under shard_map does. Here it
+is the sequence that is split, for contexts longer than one chip serves. Every
+chip has an equal share of q, k and v; two ways bring it the keys of the others:
 
   ring    K and V go round, a share at a time, while the share before is worked
-          on; parts are merged by their lse. A chip holds two shares. The gradient
-          goes round once more, with P from the whole's lse, so that nothing is
-          kept of the steps. (Liu, Zaharia, Abbeel, 2023, arXiv 2310.01889)
+          on; parts are merged by their lse. A chip holds two shares. The
+          gradient goes round once more, with P from the whole's lse, so that
+          nothing is kept of the steps. (Liu, Zaharia, Abbeel, 2023, arXiv
+          2310.01889)
   gather  all of K and V on each chip at once, and one or two long calls.
 
 `choose` says which, by a cost model that is stated there.
@@ -41,7 +42,7 @@ __all__ = ["Chip", "V5E", "attention_over", "choose", "decode_over",
            "positions", "unzigzag", "zigzag"]
 
 
-# ---- The order of a sequence -----------------------------------------------------
+# ---- The order of a sequence -------------------------------------------------
 
 def _zigzag_chunks(chips: int) -> np.ndarray:
     """Numbers of the 2 * chips chunks in the order in which chips have them."""
@@ -71,8 +72,8 @@ def unzigzag(x: Any, chips: int, axis: int = 1) -> Any:
 
 
 def positions(length: int, axis_name: str, order: str = "zigzag") -> Any:
-    """int32 [length]: where in the whole sequence this chip's `length` rows are,
-    inside shard_map."""
+    """int32 [length]: where in the whole sequence this chip's `length` rows
+    are, inside shard_map."""
     i, n = lax.axis_index(axis_name), lax.axis_size(axis_name)
     if order == "contiguous":
         return i * length + jnp.arange(length, dtype=jnp.int32)
@@ -81,7 +82,7 @@ def positions(length: int, axis_name: str, order: str = "zigzag") -> Any:
     return jnp.concatenate([i * half + row, (2 * n - 1 - i) * half + row])
 
 
-# ---- The cost model ----------------------------------------------------------------
+# ---- The cost model ----------------------------------------------------------
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
@@ -122,7 +123,7 @@ def choose(q_shape: tuple[int, ...], kv_heads: int, chips: int, causal: bool,
     return min(seconds, key=seconds.get), seconds
 
 
-# ---- The ring ------------------------------------------------------------------
+# ---- The ring ----------------------------------------------------------------
 
 @dataclasses.dataclass(frozen=True)
 class _Ring:
@@ -186,8 +187,9 @@ def _merge_pairs(whole: tuple, part: tuple, earlier: Any) -> tuple:
 
 
 def _round(ring: _Ring, moving: Any, state: Any, work: Any) -> tuple[Any, Any]:
-    """state = work(step, moving, state) for the steps 1 .. n - 1, `moving` having
-    come that many chips along; the transfer for the next step begins before."""
+    """state = work(step, moving, state) for the steps 1 .. n - 1, `moving`
+    having come that many chips along; the transfer for the next step begins
+    before."""
     n = lax.axis_size(ring.axis)
     if n == 1:
         return moving, state
@@ -283,7 +285,7 @@ def _ring_attend_forward(ring, q, k, v, ids):
 _ring_attend.defvjp(_ring_attend_forward, _ring_backward)
 
 
-# ---- Gathering -------------------------------------------------------------------
+# ---- Gathering ---------------------------------------------------------------
 
 def _roll_to(x: Any, last: Any, chunk: int, axis: int) -> Any:
     """The sequence turned so that chunk number `last` ends it."""
@@ -323,7 +325,7 @@ def _gather(axis_name: str, q, k, v, ids, causal: bool, order: str, options):
     return tuple(jnp.concatenate(x, axis=2) for x in zip(*parts))
 
 
-# ---- The calls ---------------------------------------------------------------------
+# ---- The calls ---------------------------------------------------------------
 
 def _add_sinks(o: Any, lse: Any, sinks: Any) -> tuple[Any, Any]:
     """A sink's place in the denominator, after all parts; rows that see no key
@@ -342,16 +344,16 @@ def attention_over(axis_name: str, q: Any, k: Any, v: Any, *,
                    return_lse: bool = False, layout: str = "BTNH",
                    method: str = "auto", order: str | None = None) -> Any:
     """`pallas_flash.attention` of sequences that are split over a mesh axis;
-    inside jax.shard_map, each chip giving its share [B, T, N, H] and getting that
-    of o. The other arguments, results and errors are attention's.
+    inside jax.shard_map, each chip giving its share [B, T, N, H] and getting
+    that of o. The other arguments, results and errors are attention's.
 
     Args:
       axis_name: of the mesh, over any number of chips and hosts.
       segment_ids: int32 [B, T], this chip's, or a pair.
       window: only with causal, and by gathering.
       method: "ring", "gather", or "auto": what `choose` says.
-      order: of the whole sequence: "zigzag" (with causal the default, and what a
-        causal ring needs) or "contiguous".
+      order: of the whole sequence: "zigzag" (with causal the default, and what
+        a causal ring needs) or "contiguous".
 
     Differentiable in q, k, v and sinks.
     """
@@ -369,11 +371,11 @@ def attention_over(axis_name: str, q: Any, k: Any, v: Any, *,
     _problem.check_attention(q, k, v)
     _problem.check_sinks(sinks, q.shape[1])
     if q.shape[2] != k.shape[2]:
-        raise ValueError(f"q has {q.shape[2]} rows and k {k.shape[2]} on a chip: "
-                         "must be the same")
+        raise ValueError(f"q has {q.shape[2]} rows and k {k.shape[2]} on a "
+                         "chip: must be the same")
     if order == "zigzag" and q.shape[2] % 2:
-        raise ValueError(f"a chip has {q.shape[2]} rows: must be even in zigzag "
-                         "order")
+        raise ValueError(f"a chip has {q.shape[2]} rows: must be even in "
+                         "zigzag order")
     if window is not None and (not causal or method == "ring"):
         raise ValueError("window must come with causal, and without a ring")
     if causal and order == "contiguous" and method == "ring":
@@ -406,9 +408,10 @@ def decode_over(axis_name: str, q: Any, cache: Cache, lengths: Any, *,
                 layout: str = "BTNH") -> Any:
     """`pallas_flash.decode` with caches that are split over a mesh axis, inside
     jax.shard_map: chip i has the tokens i * room and on of every sequence, room
-    being its share (whole rows of the cache: a multiple of its pack). q, lengths (of the whole) and the result are the same on all
-    chips. Each chip attends its own tokens; parts are merged by their lse, which
-    takes one exchange of o. Contiguous caches; no window.
+    being its share (whole rows of the cache: a multiple of its pack). q,
+    lengths (of the whole) and the result are the same on all chips. Each chip
+    attends its own tokens; parts are merged by their lse, which takes one
+    exchange of o. Contiguous caches; no window.
     """
     _problem.check_layout(layout)
     if cache.block_table is not None:

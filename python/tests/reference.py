@@ -1,9 +1,9 @@
 """The obvious attention in fp64, its gradients, and what a rounding may do to
 them: problems are drawn from a seed, so that a failure names what repeats it.
 
-Bounds. u is the rounding of the tensors' dtype, e = 2^-24 that of the sums'. The
-kernels round P, dS and O to the dtype (bf16 at most), sums take a rounding a
-term, and a score that is off by d changes P by a factor e^d, d <= (D + 5) e
+Bounds. u is the rounding of the tensors' dtype, e = 2^-24 that of the sums'.
+The kernels round P, dS and O to the dtype (bf16 at most), sums take a rounding
+a term, and a score that is off by d changes P by a factor e^d, d <= (D + 5) e
 |s|. Each result is a sum of products; its bound is a factor times the same sum
 of absolute values.
 """
@@ -188,4 +188,5 @@ def check(name: str, got, result: Result) -> None:
     worst = np.unravel_index(np.argmax(off - bound), off.shape)
     assert (off <= bound).all(), (
         f"{name}{list(map(int, worst))} is {got[worst]}, not {want[worst]}: "
-        f"{off[worst]:.3g} apart, bound {np.broadcast_to(bound, off.shape)[worst]:.3g}")
+        f"{off[worst]:.3g} apart, bound "
+        f"{np.broadcast_to(bound, off.shape)[worst]:.3g}")

@@ -85,6 +85,6 @@ def test_versions():
     """One version, wherever it is written."""
     cmake = re.search(r"project\(\w+ VERSION (\S+)",
                       (ROOT / "CMakeLists.txt").read_text())[1]
-    wheel = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(),
-                      re.MULTILINE)[1]
+    wheel = re.search(r'^version = "(.*)"',
+                      (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
     assert cmake == wheel == _library.VERSION

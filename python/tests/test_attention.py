@@ -1,5 +1,5 @@
-"""`attention` on the CPU against fp64, jax.nn, splash attention, and itself under
-JAX's transformations."""
+"""`attention` on the CPU against fp64, jax.nn, splash attention, and itself
+under JAX's transformations."""
 import functools
 
 import jax

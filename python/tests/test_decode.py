@@ -1,5 +1,5 @@
-"""`decode` and `Cache`: contiguous, int8 and paged, against the whole sequence's
-attention and NumPy's calls."""
+"""`decode` and `Cache`: contiguous, int8 and paged, against the whole
+sequence's attention and NumPy's calls."""
 import dataclasses
 import functools
 

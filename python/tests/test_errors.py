@@ -97,7 +97,8 @@ def test_foreign_library():
     import ctypes.util
     said = imported({"PFLASH_PYTHON_LIBRARY": ctypes.util.find_library("m")
                      or "libm.so.6"})
-    assert "is not the library of pallas_flash: it has no pfl_python_abi" in said
+    assert ("is not the library of pallas_flash: it has no pfl_python_abi"
+            in said)
 
 
 def test_other_version():

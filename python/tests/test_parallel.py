@@ -18,7 +18,8 @@ B, N, K, H, ROWS = 2, 4, 2, 16, 12  # ROWS of a chip
 
 
 def spread(f, chips, counts):
-    """f of arrays split along their second dimension, in jit; `counts` results."""
+    """f of arrays split along their second dimension, in jit; `counts`
+    results."""
     mesh = Mesh(np.array(jax.devices()[:chips]), ("sequence",))
     share = P(None, "sequence")
 
@@ -50,7 +51,8 @@ def test_attention(chips, method, causal, order, features):
         ids = np.sort(r.integers(0, 3, (B, length))).astype(np.int32)
     if "sinks" in features:
         sinks = r.standard_normal(N, dtype=np.float32)
-    options = dict(causal=causal, softcap=4.0 if "softcap" in features else None,
+    options = dict(causal=causal,
+                   softcap=4.0 if "softcap" in features else None,
                    window=(17, 0) if "window" in features else None)
     weights = r.standard_normal((B, length, N), dtype=np.float32)
 
@@ -162,7 +164,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 from pallas_flash.parallel import attention_over, decode_over
 chips = len(topology.devices)
 batch = 1 if chips == 4 else 2
-mesh = Mesh(np.array(topology.devices).reshape(batch, -1), ("batch", "sequence"))
+mesh = Mesh(np.array(topology.devices).reshape(batch, -1),
+            ("batch", "sequence"))
 rows = P("batch", None, "sequence")
 def of(shape, spec, dtype=jnp.bfloat16):
     return jax.ShapeDtypeStruct(shape, dtype,

@@ -1,4 +1,5 @@
-"""What is lowered for TPUs: the library's kernels around which nothing is added.
+"""What is lowered for TPUs: the library's kernels around which nothing is
+added.
 
 Without libtpu the StableHLO is looked at; with it the program is compiled for a
 v5e that nobody has, and with PFLASH, the command, its cycles are compared with
@@ -95,7 +96,7 @@ def test_there_and_back(shape, tensor):
     np.testing.assert_array_equal(t.get(put, shape), x)
 
 
-# ---- With libtpu and the command -----------------------------------------------
+# ---- With libtpu and the command ---------------------------------------------
 
 libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
@@ -202,7 +203,7 @@ print("done")
                        "4,8,8,512,512,128").values()
     theirs = cycles(str(tmp_path), "--whole")
     whole = theirs.pop("TLP")
-    print(f"cycles: {whole} under JAX, kernels {theirs}; the C library's {ours}")
+    print(f"cycles: {whole} under JAX, kernels {theirs}; the library's {ours}")
     assert sorted(theirs.values()) == sorted(ours)
     assert sum(ours) < whole <= 1.02 * sum(ours)
 
