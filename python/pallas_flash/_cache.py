@@ -135,7 +135,8 @@ def check_append(cache: Cache, k: Any, v: Any, lengths: Any) -> None:
                             f"{like.dtype}")
     if k.shape[:3] != v.shape[:3]:
         raise ValueError(f"k has shape {tuple(k.shape)} and v "
-                         f"{tuple(v.shape)}: all but the last dimension must agree")
+                         f"{tuple(v.shape)}: all but the last dimension must "
+                         "agree")
     table = cache.block_table
     batch = cache.k.shape[0] if table is None else table.shape[0]
     if k.shape[0] != batch:
