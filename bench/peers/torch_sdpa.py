@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""PyTorch's scaled_dot_product_attention on the CPU, a peer of `pflash bench`.
+"""PyTorch's scaled_dot_product_attention, a peer of `pflash bench`: on the CPU,
+or, as torch_cuda.py has it, on the first CUDA device.
 
 Speaks the peers' protocol of docs/benchmark.md: one JSON object a line, read
 from stdin, answered on stdout. The flash backend is asked for by name; where
@@ -28,6 +29,7 @@ except ImportError as error:
         print(json.dumps({"skip": reason}), file=answers, flush=True)
     sys.exit()
 
+DEVICE = "cpu"
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -44,7 +46,7 @@ def read_tensors(path):
         flat = torch.frombuffer(data, dtype=torch.uint8, count=end - begin,
                                 offset=8 + size + begin)
         # cloned, since the file goes away and its offset may be unaligned
-        typed = flat.clone().view(DTYPES[entry["dtype"]])
+        typed = flat.clone().view(DTYPES[entry["dtype"]]).to(DEVICE)
         tensors[name] = typed.view(entry["shape"])
     return tensors
 
@@ -52,7 +54,7 @@ def read_tensors(path):
 def write_tensors(path, tensors):
     header, chunks, offset = {}, [], 0
     for name, tensor in tensors.items():
-        tensor = tensor.detach().contiguous()
+        tensor = tensor.detach().cpu().contiguous()
         chunk = ctypes.string_at(tensor.data_ptr(), tensor.nbytes)
         header[name] = {
             "dtype": DTYPE_NAMES[tensor.dtype],
@@ -130,6 +132,13 @@ class Decode:
         return {"o": self.o.view(self.shape)}
 
 
+def run(work):
+    """One run, to its end: a GPU's goes on when the call has returned."""
+    work.run()
+    if DEVICE != "cpu":
+        torch.cuda.synchronize()
+
+
 OPS = {"forward": Forward, "backward": Backward, "decode": Decode}
 
 
@@ -146,7 +155,7 @@ def load(cell):
     torch.set_num_threads(cell["threads"])
     try:
         work = OPS[cell["op"]](cell, read_tensors(cell["inputs"]))
-        work.run()
+        run(work)
     except (RuntimeError, KeyError) as error:
         return None, " ".join(str(error).split())
     return work, None
@@ -161,9 +170,11 @@ def main():
             work, reason = load(request["cell"])
             title = "torch " + torch.__version__.split("+")[0]
             answer = {"skip": reason} if reason else {"ready": title}
+            if DEVICE != "cpu" and not reason:
+                answer["device"] = torch.cuda.get_device_name()
         elif "run" in request:
             start = time.perf_counter()
-            work.run()
+            run(work)
             answer = {"seconds": time.perf_counter() - start}
         else:
             write_tensors(request["write"], work.outputs())

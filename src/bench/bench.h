@@ -29,6 +29,8 @@
   X(TORCH, "torch", "torch_sdpa.py",                      \
     "PyTorch scaled_dot_product_attention; set up by "    \
     "bench/peers/setup_torch.sh")                         \
+  X(TORCH_CUDA, "torch-cuda", "torch_cuda.py",            \
+    "the same on the first CUDA device")                  \
   X(JAX, "jax", "jax_attention.py",                       \
     "jax.nn.dot_product_attention, by XLA, on JAX's own " \
     "device")                                             \
