@@ -64,6 +64,32 @@ class Schemas(Case):
                             row["verdict"] == "inconclusive"
                             for row in value["rows"]))
 
+    def test_shortage(self):
+        """A verdict needs as many processes and runs as the plan says; what
+        it says is then as the numbers are."""
+        report = self.report("a.json", "--part", "measured")
+        report["manifest"]["effort"]["smoke"] = False
+        for row in report["rows"]:
+            for samples in [row["limit"], row["sides"][0]]:
+                one = samples["processes"][0]
+                one["seconds"] = [0.01 + 1e-6 * (i % 3) for i in range(20)]
+                one["waited_seconds"] = [0.0] * 20
+                one["batch"] = 1
+        (self.folder / "a.json").write_text(json.dumps(report))
+        plan = json.loads((DATA / "plan.json").read_text())
+        for processes, runs, caution, verdict in [
+                (6, 10, "1 of 6 processes", "inconclusive"),
+                (1, 21, "20 of 21 runs", "inconclusive"),
+                (1, 20, None, "equivalent")]:
+            plan["min_processes"], plan["min_runs"] = processes, runs
+            (self.folder / "plan.json").write_text(json.dumps(plan))
+            done = self.pflash("bench", "compare", "a.json", "a.json",
+                               "--plan", "plan.json", "--json", "c.json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            for row in json.loads((self.folder / "c.json").read_text())["rows"]:
+                self.assertEqual((row["caution"], row["verdict"]),
+                                 (caution, verdict))
+
     def test_plan(self):
         self.check(json.loads((DATA / "plan.json").read_text()), "plan")
 

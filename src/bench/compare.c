@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/replicas.h"
+
 /* ---- Cells ------------------------------------------------------------- */
 
 static pfl_status check_same_cells(const bench_report *a, const bench_report *b,
@@ -34,29 +36,54 @@ static const char *find_caution(const bench_comparison *c,
   return steady->steady ? "" : "unsteady";
 }
 
-static int64_t list_runs(const report_row *row, bootstrap_runs *out) {
-  int64_t count = 0;
-  for (int64_t i = 0; i < row->process_count; i++) {
-    const bench_samples *s = &row->sides[0].processes[i];
-    if (s->count) out[count++] = (bootstrap_runs){s->seconds, s->count};
-  }
-  return count;
+/* What the plan asks of each report (rules 4, 28). */
+static void find_shortage(const bench_comparison *c, const report_row *row,
+                          char *out_text, size_t size) {
+  const bench_plan *plan = &c->plan;
+  int64_t least = INT64_MAX;
+  for (int64_t i = 0; i < row->process_count; i++)
+    least = base_min(least, row->sides[0].processes[i].count);
+  if (row->process_count < plan->min_processes)
+    snprintf(out_text, size, "%lld of %lld processes",
+             (long long)row->process_count, (long long)plan->min_processes);
+  else if (least < plan->min_runs)
+    snprintf(out_text, size, "%lld of %lld runs", (long long)least,
+             (long long)plan->min_runs);
+}
+
+static void withhold(const bench_comparison *c, const report_row *row,
+                     char *out_text, size_t size) {
+  if (!*out_text) snprintf(out_text, size, "%s", find_caution(c, row));
+  if (!*out_text) find_shortage(c, row, out_text, size);
+}
+
+static pfl_status find_ratio(compare_row *row, pfl_error *error) {
+  bench_replicas a = {0}, b = {0};
+  pfl_status status =
+      replicas_create(row->a, row->a->sides[0].processes, &a, error);
+  if (!status)
+    status = replicas_create(row->b, row->b->sides[0].processes, &b, error);
+  replicas_pack(&a);
+  replicas_pack(&b);
+  /* the first of the two is the one whose throughput is above */
+  if (!status)
+    status = bootstrap_compare_apart(b.runs, b.count, a.runs, a.count,
+                                     BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED,
+                                     &row->ratio, error);
+  replicas_release(&a);
+  replicas_release(&b);
+  return status;
 }
 
 static pfl_status compare_rows(const bench_comparison *c, compare_row *row,
                                pfl_error *error) {
-  bootstrap_runs a[REPORT_PROCESSES_MAX], b[REPORT_PROCESSES_MAX];
-  row->caution = "";
   if (!report_side_counts(&row->a->sides[0]) ||
       !report_side_counts(&row->b->sides[0]))
     return PFL_STATUS_OK;
-  int64_t a_count = list_runs(row->a, a), b_count = list_runs(row->b, b);
-  /* the first of the two is the one whose throughput is above */
-  PFL_TRY(bootstrap_compare_apart(b, b_count, a, a_count, BOOTSTRAP_RESAMPLES,
-                                  BOOTSTRAP_SEED, &row->ratio, error));
+  PFL_TRY(find_ratio(row, error));
   row->compared = true;
-  row->caution = find_caution(c, row->a);
-  if (!*row->caution) row->caution = find_caution(c, row->b);
+  withhold(c, row->a, row->caution, sizeof row->caution);
+  withhold(c, row->b, row->caution, sizeof row->caution);
   row->verdict = *row->caution ? VERDICT_INCONCLUSIVE
                                : verdict_decide(row->ratio.ratio, c->delta);
   return PFL_STATUS_OK;
@@ -66,7 +93,7 @@ static pfl_status compare(bench_comparison *c, const char *a, const char *b,
                           pfl_error *error) {
   PFL_TRY(check_same_cells(&c->a, &c->b, a, b, error));
   PFL_TRY(check_same_cells(&c->b, &c->a, b, a, error));
-  c->delta = VERDICT_DELTA;
+  c->delta = c->plan.delta;
   c->rows = calloc((size_t)c->a.row_count + 1, sizeof *c->rows);
   if (!c->rows) PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for rows");
   c->row_count = c->a.row_count;
@@ -84,6 +111,7 @@ pfl_status compare_open(const char *a, const char *b,
                         bench_comparison *out_comparison, pfl_error *error) {
   *out_comparison = (bench_comparison){0};
   bench_comparison *c = out_comparison;
+  PFL_TRY(plan_read(sources->plan, &c->plan, error));
   pfl_status status = report_read(a, sources, &c->a, error);
   if (status == PFL_STATUS_OK) status = report_read(b, sources, &c->b, error);
   if (status == PFL_STATUS_OK) status = compare(c, a, b, error);

@@ -14,11 +14,12 @@ typedef struct compare_row {
   bool compared;         /* both were measured, and are right */
   bootstrap_ratio ratio; /* B's throughput over A's: above 1, B is faster */
   bench_verdict verdict; /* of that ratio */
-  const char *caution;   /* why the verdict is withheld; "" if it is not */
+  char caution[64];      /* why the verdict is withheld; "" if it is not */
 } compare_row;
 
 typedef struct bench_comparison {
   bench_report a, b;
+  bench_plan plan; /* how many processes and runs a verdict needs, and delta */
   double delta;
   int64_t row_count; /* every row of a */
   compare_row *rows;

@@ -87,6 +87,16 @@ double machine_stolen(void) {
   return ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
+/* The first digits of the boot's UUID. */
+const char *machine_start(char buffer[MACHINE_START_SIZE]) {
+  FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
+  *buffer = 0;
+  if (file && !fgets(buffer, MACHINE_START_SIZE, file)) *buffer = 0;
+  if (file) fclose(file);
+  buffer[strcspn(buffer, "-\n")] = 0;
+  return buffer;
+}
+
 const char *machine_utc(char buffer[MACHINE_UTC_SIZE]) {
   time_t now = time(NULL);
   struct tm utc;

@@ -28,6 +28,11 @@ const char *machine_compiler(void);
 const char *machine_compiler_flags(void);
 const char *machine_commit(void); /* "" if it was not built in a checkout */
 
+/* Of this start of the machine, the same until the next; "" if the system does
+ * not say. */
+#define MACHINE_START_SIZE 12
+const char *machine_start(char buffer[MACHINE_START_SIZE]);
+
 /* Seconds from an arbitrary start, never backwards. */
 double machine_now(void);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/estimate.h"
+#include "bench/replicas.h"
 
 /* ---- What may rest on it ------------------------------------------------- */
 
@@ -95,12 +96,7 @@ static int find_device(bench_economy *e, const economy_device *device) {
 static pfl_status fill(const bench_report *report, const report_row *row,
                        const report_side *side, bench_estimate *e,
                        pfl_error *error) {
-  bootstrap_runs runs[REPORT_PROCESSES_MAX];
-  int64_t count = 0;
-  for (int64_t i = 0; i < row->process_count; i++)
-    if (side->processes[i].count)
-      runs[count++] = (bootstrap_runs){side->processes[i].seconds,
-                                       side->processes[i].count};
+  int64_t count = row->process_count;
   *e = (bench_estimate){.evidence = BENCH_EVIDENCE_MEASURED,
                         .bound = row->limit == BENCH_LIMIT_READ
                                      ? BENCH_BOUND_MEMORY
@@ -111,8 +107,14 @@ static pfl_status fill(const bench_report *report, const report_row *row,
            count == 1 ? "" : "es");
   measured_weakness(report, row, side, &report->economy.plan, e->weakness,
                     sizeof e->weakness);
-  return bootstrap_mean(runs, count, BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED,
-                        &e->seconds, error);
+  bench_replicas replicas;
+  PFL_TRY(replicas_create(row, side->processes, &replicas, error));
+  replicas_pack(&replicas);
+  pfl_status status =
+      bootstrap_mean(replicas.runs, replicas.count, BOOTSTRAP_RESAMPLES,
+                     BOOTSTRAP_SEED, &e->seconds, error);
+  replicas_release(&replicas);
+  return status;
 }
 
 static pfl_status add_side(bench_report *report, const report_row *row,

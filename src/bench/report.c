@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bench/measured.h"
+#include "bench/replicas.h"
 
 static const struct {
   const char *name, *unit, *what;
@@ -138,21 +139,31 @@ static pfl_status finish_side(const report_row *row, report_side *side,
   return PFL_STATUS_OK;
 }
 
-/* Our throughput over the peer's, processes being blocks. */
+static int64_t pair_blocks(const bench_replicas *a, const bench_replicas *b,
+                           bootstrap_block *out_blocks) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < a->count; i++)
+    if (a->runs[i].count && b->runs[i].count)
+      out_blocks[count++] =
+          (bootstrap_block){a->runs[i].seconds, b->runs[i].seconds,
+                            a->runs[i].count, b->runs[i].count};
+  return count;
+}
+
+/* Our throughput over the peer's. */
 static pfl_status finish_ratio(const report_row *row, report_side *peer,
                                pfl_error *error) {
   bootstrap_block blocks[REPORT_PROCESSES_MAX];
-  int64_t count = 0;
-  for (int64_t i = 0; i < row->process_count; i++) {
-    const bench_samples *a = &row->sides[0].processes[i];
-    const bench_samples *b = &peer->processes[i];
-    if (a->count && b->count)
-      blocks[count++] =
-          (bootstrap_block){a->seconds, b->seconds, a->count, b->count};
-  }
-  if (!count) return PFL_STATUS_OK;
-  return bootstrap_compare(blocks, count, BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED,
-                           &peer->ratio, error);
+  bench_replicas a = {0}, b = {0};
+  pfl_status status = replicas_create(row, row->sides[0].processes, &a, error);
+  if (!status) status = replicas_create(row, peer->processes, &b, error);
+  int64_t count = status ? 0 : pair_blocks(&a, &b, blocks);
+  if (count)
+    status = bootstrap_compare(blocks, count, BOOTSTRAP_RESAMPLES,
+                               BOOTSTRAP_SEED, &peer->ratio, error);
+  replicas_release(&a);
+  replicas_release(&b);
+  return status;
 }
 
 static pfl_status finish_row(report_row *row, int side_count,

@@ -54,6 +54,8 @@ typedef struct report_row {
   char sample[GATE_TEXT_SIZE];
   int64_t process_count;
   int32_t process_ids[REPORT_PROCESSES_MAX]; /* in the order of measuring */
+  char starts[REPORT_PROCESSES_MAX][MACHINE_START_SIZE]; /* of the machine, that
+                                                            each ran in */
   double seconds, stolen; /* that it took; that the host kept meanwhile */
   bench_samples *limit_processes; /* [process_count] */
   report_side *sides;             /* [report.side_count]; ours is the first */

@@ -182,6 +182,10 @@ void report_json_row(json_writer *json, const report_row *row, int side_count) {
   for (int64_t i = 0; i < row->process_count; i++)
     json_write_int64(json, NULL, row->process_ids[i]);
   json_end(json);
+  json_begin_array(json, "starts");
+  for (int64_t i = 0; i < row->process_count; i++)
+    json_write_string(json, NULL, row->starts[i]);
+  json_end(json);
   json_write_double(json, "seconds", row->seconds);
   json_write_double(json, "stolen_seconds", row->stolen);
   json_begin_object(json, "limit");

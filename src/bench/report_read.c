@@ -167,6 +167,23 @@ static pfl_status read_ids(json_fields *f, report_row *row) {
   return PFL_STATUS_OK;
 }
 
+static pfl_status read_starts(json_fields *f, report_row *row) {
+  const json_value *starts = fields_array(f, "starts");
+  if (starts && (int64_t)starts->length != row->process_count)
+    fields_refuse(f, "starts", "as many as the row has processes");
+  PFL_TRY(f->status);
+  const json_value *start = json_first(starts);
+  for (int64_t i = 0; i < row->process_count; i++, start = start->next) {
+    const char *word = json_string(start);
+    if (!word || strlen(word) >= MACHINE_START_SIZE)
+      PFL_RAISE(f->error, INVALID_ARGUMENT,
+                "rows: starts must be strings of less than %d bytes",
+                MACHINE_START_SIZE);
+    strcpy(row->starts[i], word);
+  }
+  return PFL_STATUS_OK;
+}
+
 static bool make_room(report_row *row, int side_count) {
   size_t count = (size_t)row->process_count;
   row->limit_processes = calloc(count, sizeof(bench_samples));
@@ -204,6 +221,7 @@ static pfl_status fill_row(const json_value *value, int side_count,
   row->stolen = fields_number(&f, "stolen_seconds", 0, SECONDS_MAX);
   row->work = bench_workload_work(&row->workload);
   PFL_TRY(read_ids(&f, row));
+  PFL_TRY(read_starts(&f, row));
   if (!make_room(row, side_count))
     PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for a row");
   PFL_TRY(read_limit(&f, row, error));

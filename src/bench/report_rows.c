@@ -17,6 +17,7 @@ pfl_status report_row_create(const bench_workload *workload, int32_t threads,
       .limit_processes = calloc(1, sizeof *out_row->limit_processes),
       .sides = calloc((size_t)side_count, sizeof *out_row->sides),
   };
+  machine_start(out_row->starts[0]);
   bool room = out_row->limit_processes && out_row->sides;
   for (int i = 0; room && i < side_count; i++) {
     out_row->sides[i].processes = calloc(1, sizeof(bench_samples));
@@ -122,6 +123,8 @@ static pfl_status join_rows(report_row *row, report_row *more, int side_count,
     join_sides(&row->sides[i], count, &more->sides[i], more_count);
   memcpy(row->process_ids + count, more->process_ids,
          (size_t)more_count * sizeof *row->process_ids);
+  memcpy(row->starts + count, more->starts,
+         (size_t)more_count * sizeof *row->starts);
   row->process_count += more_count;
   row->limit_work = fmax(row->limit_work, more->limit_work);
   row->seconds += more->seconds;

@@ -4,10 +4,15 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "bench/replicas.h"
+
+enum { STARTS_LEAST = 6 }; /* rule 29 */
+
 /* What depends on the report. */
 typedef struct found {
   bool measured, estimated, predicted, noisy, unsteady, unknown, beyond, stale,
       metered;
+  int64_t starts; /* of the machine, that most rows have at least */
 } found;
 
 static void look_at_row(const report_row *row, found *f) {
@@ -15,6 +20,8 @@ static void look_at_row(const report_row *row, found *f) {
   if (!report_side_measured(ours)) return;
   f->measured = true;
   f->noisy |= report_row_noisy(row);
+  int64_t starts = replicas_starts(row);
+  if (!f->starts || starts < f->starts) f->starts = starts;
   f->unknown |= !ours->steady.known;
   f->unsteady |= ours->steady.known && !ours->steady.steady;
   f->beyond |= ours->fraction > 1;
@@ -85,7 +92,7 @@ static judgement judge_duration(const bench_report *report, const found *f) {
 }
 
 static judgement judge_replication(const bench_report *report, const found *f) {
-  (void)f;
+  if (f->starts > 1 && report->manifest.processes > 1) return KEPT;
   if (report->manifest.processes > 1)
     return (judgement){RULE_PARTLY,
                        "runs in processes on one start of the machine"};
@@ -164,9 +171,11 @@ static judgement judge_prices(const bench_report *report, const found *f) {
   X("26", "steady state: variation below 2 %, no slope",                       \
     "by ten windows of each process", MEASURED, judge_steady)                  \
   X("27", "10 runs and 3 s at least", "both", MEASURED, judge_duration)        \
-  X("28", "replication: starts, processes, runs", "", MEASURED,                \
+  X("28", "replication: starts, processes, runs",                              \
+    "starts are drawn, then the runs within each", MEASURED,                   \
     judge_replication)                                                         \
-  X("29", "six starts of the machine at least", "", MEASURED, judge_starts)    \
+  X("29", "six starts of the machine at least", "told with each row",          \
+    MEASURED, judge_starts)                                                    \
   X("30", "sides take turns", "in blocks, forwards and backwards", MEASURED,   \
     NULL)                                                                      \
   X("31", "the machine's state is recorded", "", MEASURED, judge_environment)  \
@@ -210,7 +219,8 @@ static judgement judge_prices(const bench_report *report, const found *f) {
 
 static judgement judge_starts(const bench_report *report, const found *f) {
   (void)report;
-  (void)f;
+  if (f->starts >= STARTS_LEAST) return KEPT;
+  if (f->starts > 1) return (judgement){RULE_PARTLY, "fewer starts than six"};
   return (judgement){RULE_NOT_KEPT, "one start of one machine"};
 }
 
