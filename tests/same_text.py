@@ -18,6 +18,8 @@ REQUESTS = """
 --op forward --shape 2,8,2,1000,1100,64 --dtype f32 --window 100,20 --softcap 30 --sinks --segments --lse
 --op backward --shape 1,8,8,2048,2048,128 --dtype bf16 --causal
 --op backward --shape 1,8,8,2048,2048,64 --dtype bf16
+--op backward --shape 1,8,2,65536,65536,128 --dtype bf16 --causal --window 4096,0 --segments
+--op backward --shape 1,2,2,2500,2500,64 --dtype bf16 --window 300,2000
 --op backward --shape 2,8,2,1000,1100,64 --dtype bf16 --window 100,20 --softcap 30 --sinks --segments
 --op decode --shape 1,32,8,1,8192,128 --dtype bf16
 --op decode --shape 1,32,8,1,8192,128 --dtype bf16 --chips 4

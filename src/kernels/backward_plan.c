@@ -44,7 +44,8 @@ static void choose_tiles(const kernels_request *request, int64_t most,
   bool heavy = weigh_body(p, 2 * plan->block_q, plan->block_k) > BODY_MOST;
   plan->unroll = kernels_tile_of(request, "unroll", heavy ? 1 : 2);
   bool odd = plan->block_q % 256 || plan->block_k % 256;
-  int64_t tile = odd || heavy ? LANES : 256;
+  bool narrow = p->window.left + p->window.right <= BLOCK_MOST;
+  int64_t tile = odd || heavy || narrow ? LANES : 256;
   plan->tile = kernels_tile_of(request, "tile", tile);
 }
 
