@@ -49,6 +49,10 @@ static pfl_attention any_attention(void) {
     a.scoring.window_right = check_between(-1, 700);
   }
   if (check_between(0, 2) == 0) a.scoring.softcap = 30;
+  if (check_between(0, 2) == 0) {
+    a.q_length = check_between(1, 131072);
+    a.kv_length = check_between(0, 1) ? a.q_length : check_between(1, 131072);
+  }
   return a;
 }
 
@@ -108,11 +112,48 @@ static void test_refusals(void) {
   refused(&a, "unroll", 3, "must be a power of two");
   refused(&a, "tile", 384, "divides 512");
   refused(&a, "colour", 1, "no tile of forward is called 'colour'");
+  refused(&a, "segment", 640, "must be a multiple of block_k, 512");
   a.dtype = PFL_DTYPE_F16;
   refused(&a, NULL, 0, "bf16 and f32");
   a.dtype = PFL_DTYPE_BF16;
   a.kv_length = 0;
   refused(&a, NULL, 0, "at least 1");
+}
+
+/* What plan a causal problem of that many tokens has. */
+static void planned(int64_t length, int64_t head_dim, int64_t window,
+                    const char *words) {
+  pfl_attention a = {.struct_size = sizeof a,
+                     .batch = 1,
+                     .q_heads = 2,
+                     .kv_heads = 1,
+                     .q_length = length,
+                     .kv_length = length,
+                     .head_dim = head_dim,
+                     .dtype = PFL_DTYPE_BF16,
+                     .scoring = {.causal = 1,
+                                 .windowed = window > 0,
+                                 .window_left = window,
+                                 .window_right = window > 0 ? -1 : 0}};
+  attention_problem problem = problem_of(&a);
+  kernels_program program;
+  pfl_error error;
+  pfl_status status = write(&problem, 7, NULL, 0, &program, &error);
+  CHECK(!status, "%s", error.message);
+  CHECK(strstr(program.plan, words), "%lld tokens: '%s' does not say '%s'",
+        (long long)length, program.plan, words);
+  kernels_program_release(&program);
+}
+
+/* A head lies in VMEM while there is room for it, but not where bands hide the
+ * copies of their segments. */
+static void test_residency(void) {
+  planned(65536, 128, 0, "K and V in VMEM");
+  planned(131072, 128, 0, "K and V in segments of 8192 keys");
+  planned(131072, 256, 0, "K and V in segments of 4096 keys");
+  planned(131071, 192, 0, "K and V in segments of 4096 keys");
+  planned(8192, 128, 1024, "a band");
+  planned(8192, 128, 1024, "K and V in segments of 2560 keys");
 }
 
 /* Longer sequences make no longer kernel: the work is in the grid and the
@@ -143,4 +184,6 @@ static void test_size(void) {
   CHECK(sizes[1] < sizes[0] + 1000, "%zu bytes, then %zu", sizes[0], sizes[1]);
 }
 
-int main(void) { return CHECK_RUN(test_any_problem, test_refusals, test_size); }
+int main(void) {
+  return CHECK_RUN(test_any_problem, test_refusals, test_residency, test_size);
+}
