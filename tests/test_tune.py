@@ -129,7 +129,9 @@ class Tune(ListingCase):
                            "mosaic", "--out", "m", "--tuned", "t", "--json")
         self.assertEqual(json.loads(done.stdout)["tiles"], best["tiles"])
         # where the plan's own tiles are the best, the row goes
-        own = "unroll=4"
+        done = self.pflash("compile", "--op", "forward", *SHAPE, "--emit",
+                           "mosaic", "--out", "m", "--json")
+        own = f"unroll={json.loads(done.stdout)['tiles']['unroll']}"
         self.facts("--try", own, "--out", "t")
         self.assertEqual((self.folder / "t").read_text().splitlines(),
                          lines[:2])
