@@ -12,8 +12,8 @@ JSON objects come on stdin, one a line, and each is answered with one on stdout:
                             or {"done": true} past a cell's last way
 
 A cell is as for the other peers, with "page" (0: contiguous) and "chips". A way
-is a kernel with its block sizes. D then holds the listing, and inputs.json: what
-the kernels read into their scalar sides, as [{"program", "operand", "words"}].
+is a kernel with its block sizes. D then holds the listing, and inputs.json,
+what the kernels read into their scalar sides: [{"program", "operand", "words"}].
 "kernels" and "without" are how names of programs in it begin: of the kernels,
 and of those that are not to be counted, as a backward program has its forward.
 
@@ -92,7 +92,7 @@ def as_it_lies(numpy, array):
     return tiles.transpose(0, 1, 3, 2, 4).flatten().tolist()
 
 
-# ---- Training: each gives a function, its arguments and its inputs ------------
+# ---- Training: each gives a function, its arguments and its inputs ----------
 
 def flash(tpu, cell, blocks):
     from jax.experimental.pallas.ops.tpu.flash_attention import (
@@ -161,7 +161,7 @@ def splash(tpu, cell, blocks):
     return attend, [q, kv, kv], inputs
 
 
-# ---- Decode -------------------------------------------------------------------
+# ---- Decode -----------------------------------------------------------------
 
 def page_inputs(program, lengths_at, pages_at, cell, pages):
     return [dict(program=program, operand=lengths_at,
@@ -216,10 +216,10 @@ def ragged(tpu, cell, blocks):
         dict(program="ragged_paged_attention", operand=4, words=[batch])]
 
 
-# ---- The ways of a cell ---------------------------------------------------------
+# ---- The ways of a cell -----------------------------------------------------
 
 def ways_of(cell):
-    """(kernel's name, its function, block sizes), those that may do the cell."""
+    """(kernel's name, its function, block sizes): each that may do it."""
     op, length = cell["op"], cell["q_length"]
     plain = not (cell["softcap"] or cell["sinks"])
     if op == "decode":
