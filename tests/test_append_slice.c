@@ -283,8 +283,11 @@ static append_case draw(pfl_dtype dtype, bool int8, bool paged, int chips) {
   return c;
 }
 
+static int wanted; /* runs; 0: a few */
+
 static void test_any(void) {
-  for (int i = 0; i < check_cases(40); i++) {
+  int runs = wanted ? wanted : check_cases(40);
+  for (int i = 0; i < runs; i++) {
     pfl_dtype dtype = i % 3 ? PFL_DTYPE_BF16 : PFL_DTYPE_F32;
     bool int8 = i % 3 == 2, paged = i / 3 % 2;
     append_case c = draw(dtype, int8, paged, i / 6 % 2 ? 4 : 1);
@@ -293,4 +296,9 @@ static void test_any(void) {
   }
 }
 
-int main(void) { return CHECK_RUN(test_any); }
+/* test_append_slice [RUNS]: each another problem, and another seed of the chips'
+ * asynchrony. */
+int main(int argc, char **argv) {
+  wanted = argc > 1 ? atoi(argv[1]) : 0;
+  return CHECK_RUN(test_any);
+}
