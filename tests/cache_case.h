@@ -26,6 +26,10 @@ typedef struct cache_case {
   pfl_cache *cache;
   int64_t Hkv, D, Dv;
   pfl_dtype dtype, cache_dtype;
+  /* few shapes of calls: each is a program to compile */
+  bool few_shapes;
+  /* pages of each chip may run out before all have */
+  bool spread;
   plain_sequence plain[PLAIN_SEQUENCES];
 } cache_case;
 

@@ -7,7 +7,7 @@
 
 /* Some sequences, each once; how many. */
 static inline int64_t step_choose(const cache_case *c, int *which) {
-  int64_t count = 0, most = check_between(1, 5);
+  int64_t count = 0, most = check_between(1, c->few_shapes ? 2 : 5);
   int first = (int)check_between(0, PLAIN_SEQUENCES - 1);
   for (int i = 0; i < PLAIN_SEQUENCES && count < most; i++) {
     int number = (first + 7 * i) % PLAIN_SEQUENCES;
@@ -41,7 +41,7 @@ static inline void step_judge(const cache_case *c, const int *which,
     CHECK(status == PFL_STATUS_OUT_OF_RANGE ||
               status == PFL_STATUS_RESOURCE_EXHAUSTED,
           "%s for too many tokens; %s", pfl_status_name(status), call_text);
-  else if (free_pages >= most)
+  else if (free_pages >= most && !c->spread)
     CHECK(!status, "%s: %s; %s", pfl_status_name(status), cache_error.message,
           call_text);
   else
@@ -81,7 +81,8 @@ static inline void step_append(cache_case *c) {
   guarded_release();
 }
 
-static inline pfl_scoring step_scoring(void) {
+static inline pfl_scoring step_scoring(const cache_case *c) {
+  if (c->few_shapes) return (pfl_scoring){.softcap = 5};
   pfl_scoring scoring = {.softcap = check_between(0, 3) ? 0 : 5};
   scoring.windowed = check_between(0, 3) == 0;
   if (scoring.windowed) scoring.window_left = check_between(0, 50);
@@ -110,7 +111,8 @@ static inline void step_decode(cache_case *c, step_compare_fn *compare) {
   int which[PLAIN_SEQUENCES];
   pfl_sequence names[PLAIN_SEQUENCES];
   int64_t batch = step_choose(c, which), T = check_between(1, 3);
-  int64_t Hq = c->Hkv * check_between(1, 5), rows = batch * Hq * T;
+  int64_t Hq = c->Hkv * (c->few_shapes ? 2 : check_between(1, 5)),
+          rows = batch * Hq * T;
   bool appends = check_between(0, 1);
   step_names(c, which, batch, names);
   pfl_cache_decode_args args = {
@@ -118,10 +120,12 @@ static inline void step_decode(cache_case *c, step_compare_fn *compare) {
       .batch = batch,
       .q_heads = Hq,
       .q_length = T,
-      .scoring = step_scoring(),
+      .scoring = step_scoring(c),
       .sequences = names,
       .q = plain_numbers(rows * c->D, c->dtype),
-      .sinks = check_between(0, 2) ? NULL : plain_numbers(Hq, PFL_DTYPE_F32),
+      .sinks = c->few_shapes || check_between(0, 2)
+                   ? NULL
+                   : plain_numbers(Hq, PFL_DTYPE_F32),
       .out_o = guarded_allocate(rows * c->Dv, pfl_dtype_size(c->dtype)),
       .out_lse = guarded_allocate(rows, sizeof(float))};
   if (appends) {

@@ -170,7 +170,7 @@ static void test_memory(void) {
   bytes = 0;
   cache_case c = cache_case_make(made, options);
   size_t pages = 2000 * 32 * 3 * (16 + 8 + 8);
-  size_t tables = 8 * 2000 + 100 * (25 + 8 * 32);
+  size_t tables = 8 * 2000 + 100 * (29 + 8 * 32);
   CHECK((size_t)cache_usage(&c).bytes == pages, "%d bytes of pages, not %d",
         (int)cache_usage(&c).bytes, (int)pages);
   CHECK(bytes >= pages + tables && bytes <= pages + tables + 15 * 72 + 1024,

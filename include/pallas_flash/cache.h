@@ -15,8 +15,14 @@
  *
  * Memory is taken when a cache is made: page_count pages, whether used or not.
  * Afterwards only the workspace of its context may grow (docs/memory.md), and
- * saving takes memory. Where the context has chips, the pages lie in their
- * memory.
+ * saving takes memory.
+ *
+ * Where the context has chips, the pages lie in their memory, spread over them;
+ * tokens are appended in place, and only q and o travel. pfl_cache_read, save
+ * and load take all pages through this machine's memory. Calls can then also
+ * fail as those of pallas_flash/attention.h; if the device itself fails at an
+ * append, the tokens are lost, and every later call that needs them says so
+ * (FAILED_PRECONDITION).
  *
  * A call that fails leaves the cache as it was, and its outputs untouched. What
  * a call computes does not depend on the number of threads, on the pages that

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "device/device.h"
-
 enum {
   PROGRAMS_MOST = 64, /* kept; the one that was not used for longest goes */
   KEY_SIZE = 40,
@@ -77,6 +75,12 @@ void api_chips_close(api_chips *chips) {
 
 int api_chips_count(const api_chips *chips) {
   return chips->asked ? chips->asked : (int)chips->slice.client.device_count;
+}
+
+bool api_chips_asked(const api_chips *chips) { return chips->asked != 0; }
+
+const device_slice *api_chips_slice(const api_chips *chips) {
+  return &chips->slice;
 }
 
 /* ---- Programs ------------------------------------------------------------ */

@@ -4,6 +4,7 @@
 #define PFL_API_CHIP_CALLS_H
 
 #include "api/context.h"
+#include "device/device.h"
 
 typedef struct api_chips api_chips;
 
@@ -15,6 +16,11 @@ PFL_NODISCARD pfl_status api_chips_open(const pfl_context_options *options,
 void api_chips_close(api_chips *chips); /* NULL is allowed */
 
 int api_chips_count(const api_chips *chips);
+
+/* Whether that number was asked for: else fewer will do. */
+bool api_chips_asked(const api_chips *chips);
+
+const device_slice *api_chips_slice(const api_chips *chips);
 
 /* The context's mutex is held, and problem and arguments are checked. On
  * failure no output has been written to. */

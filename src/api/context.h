@@ -14,8 +14,8 @@ struct pfl_context {
   cpu_engine engine;
   pfl_device device;
   struct api_chips *chips; /* NULL on the CPU */
-  pthread_mutex_t mutex; /* held through a call */
-  void *workspace;       /* kept for the next call */
+  pthread_mutex_t mutex;   /* held through a call */
+  void *workspace;         /* kept for the next call */
   size_t workspace_bytes;
 };
 

@@ -136,7 +136,8 @@ static pfl_status check_read(const pfl_cache *cache,
                                  sizeof(float), false, error));
   PFL_TRY(attention_check_tensor("out_v_scale", args->out_v_scale,
                                  sizeof(float), false, error));
-  if (!cache->pages.k_scale && (args->out_k_scale || args->out_v_scale))
+  if (cache->shape.cache_dtype != PFL_DTYPE_I8 &&
+      (args->out_k_scale || args->out_v_scale))
     PFL_RAISE(error, INVALID_ARGUMENT,
               "out_k_scale or out_v_scale is given: both must be NULL unless "
               "the cache is int8");
@@ -156,7 +157,14 @@ static pfl_status read_tokens(const pfl_cache *cache,
               "begin is %" PRId64 " and length %" PRId64
               ": must be within the %" PRId64 " tokens of the sequence",
               args->begin, args->length, length);
-  host_pages_read(&cache->pages, &cache->ledger, slot, args);
+  if (!cache->chips) {
+    host_pages_read(&cache->pages, &cache->ledger, slot, args);
+    return PFL_STATUS_OK;
+  }
+  host_pages pages;
+  PFL_TRY(kv_chips_fetch(cache, &pages, error));
+  host_pages_read(&pages, &cache->ledger, slot, args);
+  host_pages_release(&pages);
   return PFL_STATUS_OK;
 }
 
@@ -186,6 +194,16 @@ static pfl_status check_tokens(const pfl_cache *cache, const void *k,
   return attention_check_tensor("v", v, element, needed, error);
 }
 
+/* The step was begun. */
+static pfl_status write_tokens(pfl_cache *cache, const void *k, const void *v,
+                               pfl_error *error) {
+  const cache_ledger *ledger = &cache->ledger;
+  if (!ledger->change_count || !ledger->step_tokens) return PFL_STATUS_OK;
+  if (cache->chips) return kv_chips_append(cache, k, v, error);
+  host_pages_append(&cache->pages, ledger, &cache->context->engine, k, v);
+  return PFL_STATUS_OK;
+}
+
 static pfl_status append(pfl_cache *cache, const pfl_cache_append_args *args,
                          pfl_error *error) {
   PFL_TRY(check_batch(args->batch, args->sequences, error));
@@ -196,10 +214,9 @@ static pfl_status append(pfl_cache *cache, const pfl_cache_append_args *args,
                        error));
   PFL_TRY(cache_ledger_begin(&cache->ledger, args->sequences, args->batch,
                              args->length, error));
-  host_pages_append(&cache->pages, &cache->ledger, &cache->context->engine,
-                    args->k, args->v);
-  cache_ledger_end(&cache->ledger, true);
-  return PFL_STATUS_OK;
+  pfl_status status = write_tokens(cache, args->k, args->v, error);
+  cache_ledger_end(&cache->ledger, !status);
+  return status;
 }
 
 pfl_status pfl_cache_append(pfl_cache *cache, const pfl_cache_append_args *args,
@@ -232,26 +249,29 @@ static pfl_status make_problem(const pfl_cache *cache,
       out_problem, error);
 }
 
-/* Lengths and pages of the step's sequences, as they will be after it. */
-static void gather_tables(pfl_cache *cache) {
+void kv_cache_gather(pfl_cache *cache, int64_t tokens) {
   const cache_ledger *ledger = &cache->ledger;
   for (int64_t b = 0; b < ledger->change_count; b++) {
     int64_t slot = ledger->changes[b].slot;
-    int64_t length = ledger->lengths[slot] + ledger->step_tokens;
+    int64_t length = ledger->lengths[slot] + tokens;
     cache->lengths[b] = (int32_t)length;
     memcpy(cache->table + b * ledger->columns, cache_row_of(ledger, slot),
            (size_t)cache_pages_of(ledger, length) * sizeof *cache->table);
   }
 }
 
+/* Pages on chips have no address: the tables stand for them, for the checks. */
 static pfl_decode_args decode_args(const pfl_cache *cache,
                                    const pfl_cache_decode_args *args) {
+  const host_pages *pages = &cache->pages;
+  bool scaled = cache->shape.cache_dtype == PFL_DTYPE_I8, chips = cache->chips;
+  float *scales = scaled ? (float *)(void *)cache->table : NULL;
   return (pfl_decode_args){.struct_size = sizeof(pfl_decode_args),
                            .q = args->q,
-                           .k = cache->pages.k,
-                           .v = cache->pages.v,
-                           .k_scale = cache->pages.k_scale,
-                           .v_scale = cache->pages.v_scale,
+                           .k = chips ? cache->table : pages->k,
+                           .v = chips ? cache->table : pages->v,
+                           .k_scale = chips ? scales : pages->k_scale,
+                           .v_scale = chips ? scales : pages->v_scale,
                            .lengths = cache->lengths,
                            .block_table = cache->table,
                            .sinks = args->sinks,
@@ -259,19 +279,27 @@ static pfl_decode_args decode_args(const pfl_cache *cache,
                            .out_lse = args->out_lse};
 }
 
+static pfl_status run_on_chips(pfl_cache *cache,
+                               const pfl_cache_decode_args *args,
+                               pfl_error *error) {
+  if (!args->batch) return PFL_STATUS_OK;
+  if (args->k) PFL_TRY(write_tokens(cache, args->k, args->v, error));
+  kv_cache_gather(cache, cache->ledger.step_tokens);
+  return kv_chips_decode(cache, args, error);
+}
+
 /* The step was begun. */
 static pfl_status run_step(pfl_cache *cache, const pfl_cache_decode_args *args,
                            const attention_decode_problem *problem,
                            pfl_error *error) {
   pfl_context *context = cache->context;
-  gather_tables(cache);
+  kv_cache_gather(cache, cache->ledger.step_tokens);
   const pfl_decode_args on_pages = decode_args(cache, args);
   PFL_TRY(attention_check_decode(problem, &on_pages, error));
+  if (cache->chips) return run_on_chips(cache, args, error);
   PFL_TRY(api_context_reserve(
       context, cpu_decode_workspace(&context->engine, problem), error));
-  if (args->k)
-    host_pages_append(&cache->pages, &cache->ledger, &context->engine, args->k,
-                      args->v);
+  if (args->k) PFL_TRY(write_tokens(cache, args->k, args->v, error));
   cpu_decode(&context->engine, problem, &on_pages, context->workspace);
   return PFL_STATUS_OK;
 }

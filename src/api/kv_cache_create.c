@@ -76,19 +76,24 @@ static pfl_status resolve_shape(const pfl_cache_options *options,
   return PFL_STATUS_OK;
 }
 
+/* The pages first: what there is no memory for costs no time. */
 static pfl_status allocate(pfl_cache *cache, pfl_error *error) {
   const pfl_allocator *allocator = &cache->context->allocator;
   size_t slots = (size_t)cache->shape.limits.sequence_count;
-  /* the largest first: what there is no memory for costs no time */
-  PFL_TRY(host_pages_init(&cache->shape, cache->shape.limits.page_count,
-                          allocator, &cache->pages, error));
+  if (cache->context->chips)
+    PFL_TRY(kv_chips_create(cache, error));
+  else
+    PFL_TRY(host_pages_init(&cache->shape, cache->shape.limits.page_count,
+                            allocator, &cache->pages, error));
   PFL_TRY(cache_ledger_init(&cache->shape.limits, allocator, &cache->ledger,
                             error));
   size_t places = slots * (size_t)cache->ledger.columns;
-  cache->lengths = base_allocate(allocator, slots * sizeof *cache->lengths);
+  cache->lengths = base_allocate(allocator, 2 * slots * sizeof *cache->lengths);
   cache->table = base_allocate(allocator, places * sizeof *cache->table);
   if (!cache->lengths || !cache->table)
     PFL_RAISE(error, RESOURCE_EXHAUSTED, "no memory for a cache's tables");
+  cache->sources = cache->lengths + slots;
+  memset(cache->table, 0, places * sizeof *cache->table);
   return PFL_STATUS_OK;
 }
 
@@ -123,10 +128,22 @@ void pfl_cache_destroy(pfl_cache *cache) {
   pthread_mutex_lock(&context->mutex);
   cache_ledger_release(&cache->ledger);
   host_pages_release(&cache->pages);
+  device_cache_destroy(cache->chips);
   base_release(&context->allocator, cache->lengths);
   base_release(&context->allocator, cache->table);
   base_release(&context->allocator, cache);
   pthread_mutex_unlock(&context->mutex);
+}
+
+static pfl_status save(const pfl_cache *cache, const char *path,
+                       pfl_error *error) {
+  if (!cache->chips)
+    return cache_snapshot_write(path, &cache->ledger, &cache->pages, error);
+  host_pages pages;
+  PFL_TRY(kv_chips_fetch(cache, &pages, error));
+  pfl_status status = cache_snapshot_write(path, &cache->ledger, &pages, error);
+  host_pages_release(&pages);
+  return status;
 }
 
 pfl_status pfl_cache_save(pfl_cache *cache, const char *path,
@@ -134,17 +151,31 @@ pfl_status pfl_cache_save(pfl_cache *cache, const char *path,
   if (!cache) PFL_RAISE(out_error, INVALID_ARGUMENT, "cache is NULL");
   if (!path) PFL_RAISE(out_error, INVALID_ARGUMENT, "path is NULL");
   pthread_mutex_lock(&cache->context->mutex);
-  pfl_status status =
-      cache_snapshot_write(path, &cache->ledger, &cache->pages, out_error);
+  pfl_status status = save(cache, path, out_error);
   pthread_mutex_unlock(&cache->context->mutex);
+  return status;
+}
+
+static pfl_status apply(pfl_cache *cache, const char *path,
+                        const safetensors_file *file, pfl_error *error) {
+  if (!cache->chips)
+    return cache_snapshot_apply(path, file, &cache->ledger, &cache->pages,
+                                error);
+  host_pages pages;
+  PFL_TRY(host_pages_init(&cache->shape, cache->shape.limits.page_count,
+                          &cache->context->allocator, &pages, error));
+  host_pages_clear(&pages);
+  pfl_status status =
+      cache_snapshot_apply(path, file, &cache->ledger, &pages, error);
+  if (!status) status = kv_chips_store(cache, &pages, error);
+  host_pages_release(&pages);
   return status;
 }
 
 static pfl_status load(pfl_cache *cache, const char *path, pfl_error *error) {
   safetensors_file file;
   PFL_TRY(safetensors_read(path, &cache->context->allocator, &file, error));
-  pfl_status status =
-      cache_snapshot_apply(path, &file, &cache->ledger, &cache->pages, error);
+  pfl_status status = apply(cache, path, &file, error);
   safetensors_release(&file);
   return status;
 }

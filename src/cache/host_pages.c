@@ -90,6 +90,11 @@ static void clear_rows(host_pages *pages, int64_t row, int64_t count) {
   memset(pages->v_scale + row, 0, (size_t)count * sizeof(float));
 }
 
+void host_pages_clear(host_pages *pages) {
+  const cache_limits *limits = &pages->shape.limits;
+  clear_rows(pages, 0, pages->count * pages->shape.Hkv * limits->page_length);
+}
+
 void host_pages_copy(const host_pages *source, int64_t from, host_pages *target,
                      int64_t to, int64_t rows) {
   int64_t left = source->shape.limits.page_length - rows;
@@ -121,6 +126,17 @@ static float quantise(const float *x, int64_t count, int8_t *out) {
     out[d] = (int8_t)fminf(127, fmaxf(-127, whole));
   }
   return scale;
+}
+
+void host_quantise(const cpu_kernels *kernels, pfl_dtype dtype,
+                   const void *from, int64_t width, int64_t count, int8_t *to,
+                   float *scales) {
+  size_t bytes = (size_t)width * pfl_dtype_size(dtype);
+  float wide[PFL_HEAD_DIM_MAX];
+  for (int64_t i = 0; i < count; i++) {
+    kernels->widen[dtype](wide, (const char *)from + (size_t)i * bytes, width);
+    scales[i] = quantise(wide, width, to + i * width);
+  }
 }
 
 /* ---- Steps --------------------------------------------------------------- */
@@ -160,13 +176,8 @@ static void put_rows(const append_job *job, const void *from, int64_t row,
     memcpy(to, from, (size_t)count * given);
     return;
   }
-  float *scales = (values ? job->pages->v_scale : job->pages->k_scale) + row;
-  float wide[PFL_HEAD_DIM_MAX];
-  for (int64_t i = 0; i < count; i++) {
-    job->kernels->widen[shape->dtype](
-        wide, (const char *)from + (size_t)i * given, width);
-    scales[i] = quantise(wide, width, (int8_t *)to + i * width);
-  }
+  host_quantise(job->kernels, shape->dtype, from, width, count, (int8_t *)to,
+                (values ? job->pages->v_scale : job->pages->k_scale) + row);
 }
 
 /* One sequence's tokens of one head. */

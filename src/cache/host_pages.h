@@ -42,6 +42,14 @@ void host_pages_release(host_pages *pages);
 void host_pages_append(host_pages *pages, const cache_ledger *ledger,
                        const cpu_engine *engine, const void *k, const void *v);
 
+/* What an int8 cache keeps of `count` tokens of `width` numbers. */
+void host_quantise(const cpu_kernels *kernels, pfl_dtype dtype,
+                   const void *from, int64_t width, int64_t count, int8_t *to,
+                   float *scales);
+
+/* Sets all pages to zeros. */
+void host_pages_clear(host_pages *pages);
+
 /* Copies tokens begin .. begin + length - 1 of a slot; what is NULL is left. */
 void host_pages_read(const host_pages *pages, const cache_ledger *ledger,
                      int64_t slot, const pfl_cache_read_args *args);

@@ -106,12 +106,21 @@ static void drop_page(cache_ledger *ledger, int32_t page) {
   if (!--ledger->references[page]) push_page(ledger, page);
 }
 
-/* Whether the next token goes into a page that others have too. */
+/* Whether an earlier sequence of the step copies this page. */
+static bool is_copied(const cache_ledger *ledger, int32_t page) {
+  for (int64_t b = 0; b < ledger->change_count; b++)
+    if (ledger->changes[b].copied_from == page) return true;
+  return false;
+}
+
+/* Whether the next token would go into a page that others have too, or had when
+ * the step began: were it written to, the step could not be taken back. */
 static bool writes_shared(const cache_ledger *ledger, int64_t slot) {
   int64_t length = ledger->lengths[slot];
   if (length % ledger->limits.page_length == 0) return false;
   int64_t column = length / ledger->limits.page_length;
-  return ledger->references[cache_row_of(ledger, slot)[column]] > 1;
+  int32_t page = cache_row_of(ledger, slot)[column];
+  return ledger->references[page] > 1 || is_copied(ledger, page);
 }
 
 /* ---- Sequences ----------------------------------------------------------- */
@@ -268,15 +277,25 @@ pfl_status cache_ledger_begin(cache_ledger *ledger,
   return status;
 }
 
+/* Frees a page that all who had it have copied, once. */
+static void free_copied(cache_ledger *ledger, const cache_change *change) {
+  if (change->copied_from < 0 || ledger->references[change->copied_from])
+    return;
+  ledger->references[change->copied_from] = -1; /* it is free from here on */
+  push_page(ledger, change->copied_from);
+}
+
 void cache_ledger_end(cache_ledger *ledger, bool keep) {
   int64_t tokens = ledger->step_tokens;
   for (int64_t b = ledger->change_count; b--;) {
     const cache_change *change = &ledger->changes[b];
     int32_t *length = &ledger->lengths[change->slot];
-    if (keep)
+    if (keep) {
       *length += (int32_t)tokens;
-    else
+      free_copied(ledger, change);
+    } else {
       return_pages(ledger, change, cache_pages_of(ledger, *length + tokens));
+    }
     ledger->in_step[change->slot] = false;
   }
   ledger->change_count = 0;

@@ -48,7 +48,7 @@ typedef struct cache_ledger {
   int64_t free_slot_count;
   uint32_t last_serial;
   /* by page */
-  int32_t *references;                 /* sequences that have it */
+  int32_t *references;                 /* sequences that have it; free: <= 0 */
   int32_t *free_pages;                 /* stacks, one after the other */
   int64_t free_begin[CACHE_CHIPS_MAX]; /* of each chip's in free_pages */
   int64_t free_count[CACHE_CHIPS_MAX];
