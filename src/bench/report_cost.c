@@ -177,7 +177,7 @@ static void add_break_even(base_text *html, const bench_economy *e,
   add_price_lines(&p, e);
   plot_line(&p, p.x_low, 1, p.x_high, 1, "even");
   for (int b = 1; b < e->device_count; b++) {
-    if (!economy_compare(e, cell, b, &c)) continue;
+    if (e->devices[b].measured || !economy_compare(e, cell, b, &c)) continue;
     add_advantage_line(&p, &c, usd, b);
     labels[count++] =
         (line_label){plot_y(&p, c.advantage.value * usd / p.x_high), b};

@@ -94,6 +94,7 @@ const char report_style[] =
     "svg .d3{stroke:var(--d3);fill:var(--d3)}"
     "svg .d4{stroke:var(--d4);fill:var(--d4)}"
     "svg .d5{stroke:var(--d5);fill:var(--d5)}\n"
+    "svg :is(.d6,.d7,.d8,.d9){stroke:var(--soft);fill:var(--soft)}\n"
     "svg text.tag{stroke:none;font-weight:600}svg text.roofname{font-weight:400"
     "}\n"
     "svg .even{stroke:var(--ink);stroke-width:1.4}\n"
