@@ -173,4 +173,58 @@ static void test_streamed(void) {
   }
 }
 
-int main(void) { return CHECK_RUN(test_any, test_streamed); }
+/* ---- Order ----------------------------------------------------------------
+ */
+
+/* Runs backward; gives dq, dk and dv, one after the other, to be freed. */
+static char *take_gradients(flash_case *s, size_t *out_bytes) {
+  const call_case *c = &s->call;
+  const attention_problem *p = &c->exact.problem;
+  size_t size = pfl_dtype_size(p->dtype);
+  const struct {
+    const void *from;
+    int64_t count;
+  } parts[] = {{c->dq, c->rows * p->D},
+               {c->dk, c->keys * p->D},
+               {c->dv, c->keys * p->Dv}};
+  if (!run(s, KERNELS_BACKWARD)) return NULL;
+  char *all = case_allocate((c->rows + c->keys) * (p->D + p->Dv), size);
+  *out_bytes = 0;
+  for (int i = 0; i < COUNT(parts); i++) {
+    memcpy(all + *out_bytes, parts[i].from, (size_t)parts[i].count * size);
+    *out_bytes += (size_t)parts[i].count * size;
+  }
+  return all;
+}
+
+/* Copies come earlier or later; gradients are the same bits. */
+static void test_same_bits(void) {
+  for (int i = 0; i < check_cases(6); i++) {
+    call_options options = {.dtype = i % 2 ? PFL_DTYPE_BF16 : PFL_DTYPE_F32,
+                            .magnitude = 1};
+    pfl_attention a = {.struct_size = sizeof a,
+                       .batch = 1,
+                       .q_heads = 2,
+                       .kv_heads = check_between(1, 2),
+                       .q_length = PICK(lengths),
+                       .kv_length = PICK(lengths),
+                       .head_dim = 64,
+                       .dtype = options.dtype};
+    flash_case s = {.panel = 128, .tile_count = 2};
+    s.call = call_make(a, &options);
+    s.tiles[0] = (kernels_tile){"block_q", 128};
+    s.tiles[1] = (kernels_tile){"block_k", 128};
+    size_t bytes = 0;
+    if (run(&s, KERNELS_FORWARD)) {
+      char *first = take_gradients(&s, &bytes);
+      char *second = take_gradients(&s, &bytes);
+      CHECK(first && second && !memcmp(first, second, bytes),
+            "the gradients of two runs differ; %s", call_text);
+      free(first);
+      free(second);
+    }
+    call_free(&s.call);
+  }
+}
+
+int main(void) { return CHECK_RUN(test_any, test_streamed, test_same_bits); }
