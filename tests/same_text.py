@@ -16,6 +16,9 @@ REQUESTS = """
 --op forward --shape 2,8,2,1000,1100,64 --dtype bf16 --causal --lse
 --op forward --shape 2,8,2,1000,1100,192,128 --dtype bf16 --lse
 --op forward --shape 2,8,2,1000,1100,64 --dtype f32 --window 100,20 --softcap 30 --sinks --segments --lse
+--op forward --shape 1,2,1,131072,131000,192,128 --dtype bf16 --causal --lse
+--op forward --shape 1,2,1,131072,131000,64 --dtype f32 --segments
+--op forward --shape 1,8,8,8192,8192,128 --dtype bf16 --causal --window 1024,0
 --op backward --shape 1,8,8,2048,2048,128 --dtype bf16 --causal
 --op backward --shape 1,8,8,2048,2048,64 --dtype bf16
 --op backward --shape 1,8,2,65536,65536,128 --dtype bf16 --causal --window 4096,0 --segments
