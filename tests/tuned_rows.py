@@ -44,8 +44,8 @@ def check(pflash, row):
     """What is wrong with the row; None: nothing."""
     key, tiles, _ = row.split(" : ")
     tries = [word for tile in tiles.split() for word in ("--try", tile)]
-    done = subprocess.run([pflash, "tune", *options(key), *tries, "--json"],
-                          capture_output=True, text=True)
+    done = subprocess.run([pflash, "tune", *options(key), *tries, "--timeout",
+                           "900", "--json"], capture_output=True, text=True)
     if done.returncode:
         return done.stderr
     facts = json.loads(done.stdout)
@@ -53,15 +53,15 @@ def check(pflash, row):
         return f"is a row of {facts['key']}"
     wanted = {name: int(value) for name, value in
               (tile.split("=") for tile in tiles.split())}
-    with_row, own = None, None
+    with_row, own, why = None, None, "it is not tried"
     for candidate in facts["candidates"]:
         if candidate["tiles"].items() >= wanted.items():
-            with_row = candidate.get("cycles")
+            with_row, why = candidate.get("cycles"), candidate.get("failure")
         else:
             own = candidate.get("cycles")
     print(f"{key}: {with_row} cycles, the plan's own tiles {own}", flush=True)
     if not with_row:
-        return "does not compile"
+        return f"does not compile: {why}"
     if own and with_row > own:
         return "is slower than the plan's own tiles"
     return None
