@@ -122,8 +122,9 @@ typedef struct pfl_backward_args {
 } pfl_backward_args;
 
 /* (dQ, dK, dV, dsinks) = gradient of sum(O * dO) + sum(lse * dlse), P
- * recomputed from lse (FlashAttention-2, algorithm 2; dlse is taken from its D). Bit for bit the same for every number of
- * threads. Memory as docs/memory.md states. Errors as forward's. */
+ * recomputed from lse (FlashAttention-2, algorithm 2; dlse is taken from its D).
+ * Bit for bit the same for every number of threads. Memory as docs/memory.md
+ * states. Errors as forward's. */
 PFL_API PFL_NODISCARD pfl_status pfl_attention_backward(
     pfl_context *context, const pfl_attention *attention,
     const pfl_backward_args *args, pfl_error *out_error);

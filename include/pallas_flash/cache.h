@@ -5,9 +5,9 @@
  *                                .page_count = 4096, .sequence_count = 64};
  *   pfl_cache_create(context, &options, &cache, &error);
  *   pfl_sequence_create(cache, &sequence, &error);
- *   pfl_cache_append(cache, &prompt, &error);        k and v of the prompt
- *   for (;;) pfl_cache_decode(cache, &step, &error); a token more, and
- * attention
+ *   pfl_cache_append(cache, &prompt, &error);  the prompt's k and v
+ *   for (;;)
+ *     pfl_cache_decode(cache, &step, &error);  a token more, and attention
  *
  * A model has one cache for each layer. The same calls on each leave the same
  * lengths and use the same pages, and one of them fails only if all do (memory
