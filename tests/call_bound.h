@@ -170,13 +170,14 @@ static inline void bound_backward(const bound_call *c, const bound_row *row,
       dv[row->slots[n] * c->Dv + d] += to_value * fabs(g->d_o[d]);
   }
   if (!row->sink) return;
+  double apart = fabs(g->lse - *row->sink);
   double p = exp(*row->sink - g->lse), room = fabs(delta) + delta_error;
   *dsink += p * (exp(lse_error) * room - fabs(delta) + UNIT_F32 * fabs(delta));
-  if (c->end > 0)
-    *dsink +=
-        p * room * UNIT_F32 *
-            (double)(c->query_terms + 10 + (int64_t)fabs(g->lse - *row->sink)) +
-        UNDERFLOW_F32;
+  if (c->end == 0) return;
+  /* Sink and LSE are brought to units of log2 each for itself. */
+  double roundings =
+      (double)c->query_terms + 10 + fabs(g->lse) + fabs(*row->sink) + 2 * apart;
+  *dsink += p * room * (exp(roundings * UNIT_F32) - 1) + UNDERFLOW_F32;
 }
 
 #endif
