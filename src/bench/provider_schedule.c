@@ -34,12 +34,29 @@ static void set_estimate(const bench_provider *provider,
              prediction->cycles);
 }
 
+/* A chip's share of forward or backward: key-value heads, with the queries that
+ * go with them, then sequences are divided among the chips while they divide.
+ * The chips exchange nothing, so that the slice takes what one of them does. */
+static bench_workload share(const bench_workload *whole) {
+  bench_workload w = *whole;
+  int chips = CHIPS;
+  for (; chips > 1 && w.kv_heads % 2 == 0; chips /= 2) {
+    w.kv_heads /= 2;
+    w.q_heads /= 2;
+  }
+  for (; chips > 1 && w.batch % 2 == 0; chips /= 2) w.batch /= 2;
+  return w;
+}
+
 static pfl_status predict(const bench_provider *provider,
                           const bench_workload *w, bench_estimate *e,
                           pfl_error *error) {
   scheduler *s = provider->self;
   bench_prediction prediction;
-  PFL_TRY(predict_workload(w, CHIPS, s->path, &prediction, error));
+  bool together = w->op == BENCH_OP_DECODE; /* one program for all chips */
+  bench_workload one = together ? *w : share(w);
+  PFL_TRY(predict_workload(&one, together ? CHIPS : 1, s->path, &prediction,
+                           error));
   memcpy(s->compiler, prediction.by, sizeof s->compiler);
   set_estimate(provider, &prediction, e);
   return PFL_STATUS_OK;
