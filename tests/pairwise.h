@@ -134,7 +134,8 @@ static inline int pairwise_count(pairwise *p, const int *row, bool close) {
 /* Adds the best of some rows that have a pair. */
 static inline void pairwise_add(pairwise *p, int f, int level, int g,
                                 int other) {
-  int best[PAIRWISE_FACTORS_MAX] = {0}, row[PAIRWISE_FACTORS_MAX], most = 0;
+  int best[PAIRWISE_FACTORS_MAX] = {0}, row[PAIRWISE_FACTORS_MAX] = {0};
+  int most = 0;
   for (int i = 0; i < PAIRWISE_TRIES; i++) {
     if (!pairwise_try(p, f, level, g, other, row)) break;
     int count = pairwise_count(p, row, false);
