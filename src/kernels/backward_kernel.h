@@ -3,6 +3,7 @@
 #define PFL_KERNELS_BACKWARD_KERNEL_H
 
 #include "kernels/backward_plan.h"
+#include "kernels/segments.h"
 #include "kernels/sequences.h"
 
 typedef struct backward {
@@ -25,7 +26,7 @@ typedef struct backward {
                                     rowsum(dO O) less dLSE */
   mo_value *key_ids;             /* kv_ids as a column [block_k, 128] */
   mo_value *id_ranges; /* SMEM: chunks of queries' least ids, then their most */
-  mo_value *least_id, *most_id; /* f32, of the block's keys */
+  segment_range ids;   /* of the block's keys */
   /* sums that wait in HBM: see backward_sums.c */
   mo_value *dk_away, *dv_away;   /* [blocks, ..] in HBM */
   mo_value *dk_slots, *dv_slots; /* [2, ..] in VMEM */

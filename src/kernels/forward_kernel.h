@@ -3,6 +3,7 @@
 #define PFL_KERNELS_FORWARD_KERNEL_H
 
 #include "kernels/flash_plan.h"
+#include "kernels/segments.h"
 #include "kernels/sequences.h"
 
 typedef struct forward {
@@ -22,10 +23,10 @@ typedef struct forward {
   sequence q_rows; /* q as it goes through the MXU, [block_q, D], if swapped */
   mo_value *m, *l; /* the state, of the block's rows: see reset */
   sequence acc;
-  mo_value *row_ids;            /* q_ids as a column [block_q, 128] */
-  mo_value *id_ranges;          /* SMEM: chunks' least ids, then their most */
-  mo_value *least_id, *most_id; /* f32, of the block's rows */
-  mo_value *position;           /* of the block's first query, i32 */
+  mo_value *row_ids;   /* q_ids as a column [block_q, 128] */
+  mo_value *id_ranges; /* SMEM: chunks' least ids, then their most */
+  segment_range ids;   /* of the block's rows */
+  mo_value *position;  /* of the block's first query, i32 */
 } forward;
 
 typedef enum masking { MASK_NONE, MASK_BAND, MASK_POSITION } masking;
