@@ -117,3 +117,10 @@ void fields_only(json_fields *fields, const char *const *keys) {
     return;
   }
 }
+
+void fields_printable(char *out, size_t size, const char *words) {
+  char quoted[BASE_QUOTE_SIZE];
+  base_quote(words, strlen(words), quoted);
+  const char *end = strrchr(quoted, '"');
+  snprintf(out, size, "%.*s", (int)(end - quoted) - 1, quoted + 1);
+}

@@ -46,6 +46,10 @@ const json_value *fields_array(json_fields *fields, const char *key);
 /* That the object has no member but those of `keys`, which ends in NULL. */
 void fields_only(json_fields *fields, const char *const *keys);
 
+/* A stranger's words, of any length, fit to be printed: quoted as base_quote
+ * has it, without the marks around, cut to `size`. */
+void fields_printable(char *out, size_t size, const char *words);
+
 /* Refuses a member: "PLACE: KEY must be ...". */
 void fields_refuse(json_fields *fields, const char *key, const char *must_be);
 

@@ -10,6 +10,7 @@
 #include "bench/fields.h"
 #include "bench/peer.h"
 #include "bench/prediction_cache.h"
+#include "bench/workload_json.h"
 #include "pjrt/cache.h"
 #include "pjrt/plugin.h"
 
@@ -49,34 +50,18 @@ static pfl_status ask(forecast_peers *peers, const char *question,
   PFL_RAISE(error, UNAVAILABLE, "it answered no JSON object");
 }
 
-/* A stranger's words, fit to be printed; false if there are none. */
+/* False if there are no such words. */
 static bool copy_words(char *out, size_t size, const json_document *answer,
                        const char *key) {
-  char quoted[BASE_QUOTE_SIZE];
   const char *words = json_string(json_object_get(answer->root, key));
-  if (!words) return false;
-  base_quote(words, strlen(words), quoted);
-  const char *end = strrchr(quoted, '"');
-  snprintf(out, size, "%.*s", (int)(end - quoted) - 1, quoted + 1);
-  return true;
+  if (words) fields_printable(out, size, words);
+  return words != NULL;
 }
 
 static void write_cell(json_writer *json, const forecast_cell *cell) {
   const bench_workload *w = &cell->workload;
   json_begin_object(json, "cell");
-  json_write_string(json, "op", bench_op_name(w->op));
-  json_write_int64(json, "batch", w->batch);
-  json_write_int64(json, "q_heads", w->q_heads);
-  json_write_int64(json, "kv_heads", w->kv_heads);
-  json_write_int64(json, "q_length", w->q_length);
-  json_write_int64(json, "kv_length", w->kv_length);
-  json_write_int64(json, "head_dim", w->head_dim);
-  json_write_bool(json, "causal", w->causal);
-  json_write_int64(json, "window", w->window);
-  json_write_double(json, "softcap", w->softcap);
-  json_write_bool(json, "sinks", w->sinks);
-  json_write_string(json, "dtype", pfl_dtype_name(w->dtype));
-  json_write_string(json, "cache_dtype", pfl_dtype_name(w->cache_dtype));
+  workload_json_write(json, w);
   json_write_int64(json, "page", w->page);
   json_write_int64(json, "chips", cell->chips);
   json_end(json);

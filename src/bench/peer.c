@@ -10,9 +10,11 @@
 #include "base/json.h"
 #include "base/safetensors.h"
 #include "bench/child.h"
+#include "bench/fields.h"
 #include "bench/machine.h"
 #include "bench/serve.h"
 #include "bench/shipped.h"
+#include "bench/workload_json.h"
 #include "pjrt/place.h"
 
 enum { TITLE_SIZE = 64, PATH_SIZE = 512 };
@@ -178,32 +180,12 @@ static void write_cell(base_text *text, const bench_peer *peer,
   json_writer json = {.text = text};
   json_begin_object(&json, NULL);
   json_begin_object(&json, "cell");
-  json_write_string(&json, "op", bench_op_name(w->op));
-  json_write_int64(&json, "batch", w->batch);
-  json_write_int64(&json, "q_heads", w->q_heads);
-  json_write_int64(&json, "kv_heads", w->kv_heads);
-  json_write_int64(&json, "q_length", w->q_length);
-  json_write_int64(&json, "kv_length", w->kv_length);
-  json_write_int64(&json, "head_dim", w->head_dim);
-  json_write_bool(&json, "causal", w->causal);
-  json_write_int64(&json, "window", w->window);
-  json_write_double(&json, "softcap", w->softcap);
-  json_write_bool(&json, "sinks", w->sinks);
-  json_write_string(&json, "dtype", pfl_dtype_name(w->dtype));
-  json_write_string(&json, "cache_dtype", pfl_dtype_name(w->cache_dtype));
+  workload_json_write(&json, w);
   json_write_int64(&json, "threads", peer->threads);
   json_write_int64(&json, "copies", tensors->copies);
   json_write_string(&json, "inputs", inputs);
   json_end(&json);
   json_end(&json);
-}
-
-/* A stranger's words, fit to be printed. */
-static void copy_words(char *out, size_t size, const char *words) {
-  char quoted[BASE_QUOTE_SIZE];
-  base_quote(words, strlen(words), quoted);
-  const char *end = strrchr(quoted, '"');
-  snprintf(out, size, "%.*s", (int)(end - quoted) - 1, quoted + 1);
 }
 
 /* {"ready": its name} or {"skip": why}. */
@@ -213,15 +195,15 @@ static pfl_status read_ready(bench_peer *peer, const json_document *answer,
   const char *ready = json_string(json_object_get(answer->root, "ready"));
   char words[BASE_QUOTE_SIZE];
   if (skip) {
-    copy_words(words, sizeof words, skip);
+    fields_printable(words, sizeof words, skip);
     PFL_RAISE(error, UNIMPLEMENTED, "%s", words);
   }
   if (!ready)
     PFL_RAISE(error, UNAVAILABLE,
               "it answered a cell with neither \"ready\" nor \"skip\"");
-  copy_words(peer->title, sizeof peer->title, ready);
+  fields_printable(peer->title, sizeof peer->title, ready);
   const char *device = json_string(json_object_get(answer->root, "device"));
-  copy_words(peer->device, sizeof peer->device, device ? device : "");
+  fields_printable(peer->device, sizeof peer->device, device ? device : "");
   peer->chips = 1;
   json_int64(json_object_get(answer->root, "chips"), &peer->chips);
   if (peer->chips < 1 || peer->chips > PEER_CHIPS_MAX)

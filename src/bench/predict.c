@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/folder.h"
+#include "bench/asked.h"
 #include "bench/prediction_cache.h"
 #include "pjrt/cache.h"
 #include "pjrt/plugin.h"
@@ -105,8 +106,7 @@ pfl_status predict_read(const predict_listing *listing,
 typedef struct predicted_program {
   const bench_workload *workload;
   int chips;
-  attention_problem attention;
-  attention_decode_problem decode;
+  asked_kernel asked;
   kernels_program kernels;
   base_text module, options, plugin;
 } predicted_program;
@@ -119,25 +119,9 @@ static void release(predicted_program *p) {
 }
 
 static pfl_status write_kernels(predicted_program *p, pfl_error *error) {
-  static const kernels_op ops[] = {[BENCH_OP_FORWARD] = KERNELS_FORWARD,
-                                   [BENCH_OP_BACKWARD] = KERNELS_BACKWARD,
-                                   [BENCH_OP_DECODE] = KERNELS_DECODE};
-  const bench_workload *w = p->workload;
-  bool is_decode = w->op == BENCH_OP_DECODE;
-  if (is_decode) {
-    pfl_decode decode = bench_workload_decode(w);
-    PFL_TRY(attention_decode_problem_init(&decode, &p->decode, error));
-  } else {
-    pfl_attention attention = bench_workload_attention(w);
-    PFL_TRY(attention_problem_init(&attention, &p->attention, error));
-  }
-  const kernels_request request = {.op = ops[w->op],
-                                   .problem = is_decode ? NULL : &p->attention,
-                                   .decode = is_decode ? &p->decode : NULL,
-                                   .sinks = w->sinks,
-                                   .target = PREDICT_TARGET,
-                                   .chips = p->chips};
-  return kernels_write(&request, &heap, &p->kernels, error);
+  PFL_TRY(asked_kernel_init(p->workload, p->chips, &p->asked, error));
+  p->asked.request.target = PREDICT_TARGET;
+  return kernels_write(&p->asked.request, &heap, &p->kernels, error);
 }
 
 static pfl_status write_program(predicted_program *p, pfl_error *error) {
@@ -177,7 +161,7 @@ static pfl_status compile(const predicted_program *p, const char *listing,
  * memory. */
 static uint32_t *make_words(const predicted_program *p, bool lengths,
                             int64_t *out_count) {
-  const attention_decode_problem *d = &p->decode;
+  const attention_decode_problem *d = &p->asked.decode;
   *out_count = d->B * (lengths ? 1 : d->pages_per_sequence);
   uint32_t *words = calloc((size_t)*out_count + 1, sizeof *words);
   for (int64_t i = 0; words && i < *out_count; i++)

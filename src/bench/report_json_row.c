@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "bench/report.h"
+#include "bench/workload_json.h"
 
 void report_json_workload(json_writer *json, const bench_workload *workload) {
   const bench_workload *w = workload;
@@ -11,19 +12,7 @@ void report_json_workload(json_writer *json, const bench_workload *workload) {
   json_write_string(json, "name", bench_workload_name(w, name));
   json_write_string(json, "model", *w->model ? w->model : NULL);
   json_write_int64(json, "layers", w->layers);
-  json_write_string(json, "op", bench_op_name(w->op));
-  json_write_string(json, "dtype", pfl_dtype_name(w->dtype));
-  json_write_string(json, "cache_dtype", pfl_dtype_name(w->cache_dtype));
-  json_write_int64(json, "batch", w->batch);
-  json_write_int64(json, "q_heads", w->q_heads);
-  json_write_int64(json, "kv_heads", w->kv_heads);
-  json_write_int64(json, "q_length", w->q_length);
-  json_write_int64(json, "kv_length", w->kv_length);
-  json_write_int64(json, "head_dim", w->head_dim);
-  json_write_bool(json, "causal", w->causal);
-  json_write_int64(json, "window", w->window);
-  json_write_double(json, "softcap", w->softcap);
-  json_write_bool(json, "sinks", w->sinks);
+  workload_json_write(json, w);
   json_end(json);
 }
 

@@ -7,6 +7,7 @@
 #include "bench/economy_json.h"
 #include "bench/fields.h"
 #include "bench/report.h"
+#include "bench/workload_json.h"
 
 enum {
   FILE_MAX = 512 << 20,
@@ -18,15 +19,6 @@ enum {
 static const double SECONDS_MAX = 1e9;
 
 /* ---- Workloads --------------------------------------------------------- */
-
-static pfl_dtype read_dtype(json_fields *f, const char *key) {
-  const char *name = fields_word(f, key);
-  for (int dtype = PFL_DTYPE_F32; dtype <= PFL_DTYPE_I8; dtype++)
-    if (!strcmp(pfl_dtype_name((pfl_dtype)dtype), name))
-      return (pfl_dtype)dtype;
-  fields_refuse(f, key, "a dtype");
-  return PFL_DTYPE_F32;
-}
 
 /* That the library would take it, so that its work can be counted. */
 static pfl_status check_workload(const bench_workload *w, pfl_error *error) {
@@ -45,25 +37,12 @@ pfl_status report_read_workload(const json_value *value,
                                 pfl_error *error) {
   json_fields f = fields_of(value, "cell", error);
   bench_workload *w = out_workload;
-  *w = (bench_workload){
-      .model = bench_model_find(fields_word(&f, "model")),
-      .layers = fields_int64(&f, "layers", 1, SIZE_MAX_READ),
-      .batch = fields_int64(&f, "batch", 1, SIZE_MAX_READ),
-      .q_heads = fields_int64(&f, "q_heads", 1, SIZE_MAX_READ),
-      .kv_heads = fields_int64(&f, "kv_heads", 1, SIZE_MAX_READ),
-      .q_length = fields_int64(&f, "q_length", 1, SIZE_MAX_READ),
-      .kv_length = fields_int64(&f, "kv_length", 1, SIZE_MAX_READ),
-      .head_dim = fields_int64(&f, "head_dim", 1, PFL_HEAD_DIM_MAX),
-      .causal = fields_bool(&f, "causal"),
-      .window = fields_int64(&f, "window", 0, SIZE_MAX_READ),
-      .softcap = fields_number(&f, "softcap", 0, 1e30),
-      .sinks = fields_bool(&f, "sinks"),
-      .dtype = read_dtype(&f, "dtype"),
-      .cache_dtype = read_dtype(&f, "cache_dtype"),
-  };
+  const char *model = bench_model_find(fields_word(&f, "model"));
+  int64_t layers = fields_int64(&f, "layers", 1, SIZE_MAX_READ);
+  *w = workload_json_read(&f);
+  w->model = model;
+  w->layers = layers;
   if (!w->model) fields_refuse(&f, "model", "one of `pflash bench --list`");
-  if (!bench_op_find(fields_word(&f, "op"), &w->op))
-    fields_refuse(&f, "op", "forward, backward or decode");
   PFL_TRY(f.status);
   return check_workload(w, error);
 }

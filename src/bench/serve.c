@@ -7,11 +7,12 @@
 #include "base/safetensors.h"
 #include "bench/child.h"
 #include "bench/fields.h"
+#include "bench/workload_json.h"
 #include "pallas_flash/pallas_flash.h"
 
 static const pfl_allocator heap;
 
-enum { SIZE_MOST = 1 << 30 };
+enum { COPIES_MOST = 1 << 30 };
 
 /* A cell with what its tensors lie in. */
 typedef struct held_cell {
@@ -31,38 +32,12 @@ typedef struct server {
 
 /* ---- A cell -------------------------------------------------------------- */
 
-static pfl_dtype read_dtype(json_fields *f, const char *key) {
-  const char *name = fields_word(f, key);
-  for (int dtype = PFL_DTYPE_F32; dtype <= PFL_DTYPE_I8; dtype++)
-    if (!strcmp(pfl_dtype_name((pfl_dtype)dtype), name))
-      return (pfl_dtype)dtype;
-  fields_refuse(f, key, "a dtype");
-  return PFL_DTYPE_F32;
-}
-
 static pfl_status read_cell(const json_value *value, serve_cell *cell,
                             const char **out_inputs, pfl_error *error) {
   json_fields f = fields_of(value, "cell", error);
-  cell->workload = (bench_workload){
-      .model = "",
-      .layers = 1,
-      .batch = fields_int64(&f, "batch", 1, SIZE_MOST),
-      .q_heads = fields_int64(&f, "q_heads", 1, SIZE_MOST),
-      .kv_heads = fields_int64(&f, "kv_heads", 1, SIZE_MOST),
-      .q_length = fields_int64(&f, "q_length", 1, SIZE_MOST),
-      .kv_length = fields_int64(&f, "kv_length", 1, SIZE_MOST),
-      .head_dim = fields_int64(&f, "head_dim", 1, PFL_HEAD_DIM_MAX),
-      .causal = fields_bool(&f, "causal"),
-      .window = fields_int64(&f, "window", 0, SIZE_MOST),
-      .softcap = fields_number(&f, "softcap", 0, 1e30),
-      .sinks = fields_bool(&f, "sinks"),
-      .dtype = read_dtype(&f, "dtype"),
-      .cache_dtype = read_dtype(&f, "cache_dtype"),
-  };
-  cell->copies = fields_int64(&f, "copies", 1, SIZE_MOST);
+  cell->workload = workload_json_read(&f);
+  cell->copies = fields_int64(&f, "copies", 1, COPIES_MOST);
   *out_inputs = fields_word(&f, "inputs");
-  if (!bench_op_find(fields_word(&f, "op"), &cell->workload.op))
-    fields_refuse(&f, "op", "forward, backward or decode");
   return f.status;
 }
 
