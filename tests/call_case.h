@@ -362,43 +362,49 @@ static inline void call_free(call_case *c) {
 
 /* ---- Calls -------------------------------------------------------------- */
 
+static inline pfl_forward_args call_forward_args(const call_case *c) {
+  return (pfl_forward_args){.struct_size = sizeof(pfl_forward_args),
+                            .q = c->q,
+                            .k = c->k,
+                            .v = c->v,
+                            .q_segment_ids = c->exact.q_segment_ids,
+                            .kv_segment_ids = c->exact.kv_segment_ids,
+                            .sinks = c->sinks,
+                            .out_o = c->o,
+                            .out_lse = c->lse};
+}
+
+static inline pfl_backward_args call_backward_args(const call_case *c) {
+  return (pfl_backward_args){.struct_size = sizeof(pfl_backward_args),
+                             .q = c->q,
+                             .k = c->k,
+                             .v = c->v,
+                             .o = c->o,
+                             .lse = c->lse,
+                             .d_o = c->d_o,
+                             .q_segment_ids = c->exact.q_segment_ids,
+                             .kv_segment_ids = c->exact.kv_segment_ids,
+                             .sinks = c->sinks,
+                             .out_dq = c->dq,
+                             .out_dk = c->dk,
+                             .out_dv = c->dv,
+                             .out_dsinks = c->sinks ? c->dsinks : NULL,
+                             .d_lse = c->d_lse};
+}
+
 static inline void call_forward(call_case *c, pfl_context *context) {
   pfl_error error = {PFL_STATUS_OK, ""};
-  pfl_status status = pfl_attention_forward(
-      context, &c->exact.attention,
-      &(pfl_forward_args){.struct_size = sizeof(pfl_forward_args),
-                          .q = c->q,
-                          .k = c->k,
-                          .v = c->v,
-                          .q_segment_ids = c->exact.q_segment_ids,
-                          .kv_segment_ids = c->exact.kv_segment_ids,
-                          .sinks = c->sinks,
-                          .out_o = c->o,
-                          .out_lse = c->lse},
-      &error);
+  pfl_forward_args args = call_forward_args(c);
+  pfl_status status =
+      pfl_attention_forward(context, &c->exact.attention, &args, &error);
   CHECK(status == PFL_STATUS_OK, "%s; %s", error.message, call_text);
 }
 
 static inline void call_backward(call_case *c, pfl_context *context) {
   pfl_error error = {PFL_STATUS_OK, ""};
-  pfl_status status = pfl_attention_backward(
-      context, &c->exact.attention,
-      &(pfl_backward_args){.struct_size = sizeof(pfl_backward_args),
-                           .q = c->q,
-                           .k = c->k,
-                           .v = c->v,
-                           .o = c->o,
-                           .lse = c->lse,
-                           .d_o = c->d_o,
-                           .q_segment_ids = c->exact.q_segment_ids,
-                           .kv_segment_ids = c->exact.kv_segment_ids,
-                           .sinks = c->sinks,
-                           .out_dq = c->dq,
-                           .out_dk = c->dk,
-                           .out_dv = c->dv,
-                           .out_dsinks = c->sinks ? c->dsinks : NULL,
-                           .d_lse = c->d_lse},
-      &error);
+  pfl_backward_args args = call_backward_args(c);
+  pfl_status status =
+      pfl_attention_backward(context, &c->exact.attention, &args, &error);
   CHECK(status == PFL_STATUS_OK, "%s; %s", error.message, call_text);
 }
 

@@ -1,34 +1,10 @@
 /* kernels_compile: attention kernels through the real compiler, ahead of time,
  * for every chip and for shapes of every kind. Exit code 77 where there is no
  * compiler. */
-#include "check.h"
-#include "kernels/tpu_program.h"
-#include "pjrt/compile.h"
-#include "xla/lower.h"
+#include "compiled.h"
 
 static const pfl_allocator heap;
 static bool missing;
-
-static pfl_status compile(const char *target, const kernels_program *program,
-                          pfl_error *error) {
-  base_text module = {0}, options = {0};
-  pjrt_artifact artifact;
-  pfl_status status = xla_lower(program, &module, &options, error);
-  if (!status)
-    status =
-        pjrt_compile(&(pjrt_compile_request){.topology = target,
-                                             .module = module.bytes,
-                                             .module_size = module.length,
-                                             .options = options.bytes,
-                                             .options_size = options.length,
-                                             .seconds = 240,
-                                             .uncached = true},
-                     &heap, &artifact, error);
-  if (!status) pjrt_artifact_release(&artifact);
-  base_text_release(&module);
-  base_text_release(&options);
-  return status;
-}
 
 /* [B, Hq, Hkv, Sq, Sk, D, Dv]; where Sq is odd, with segment ids and sinks. */
 typedef struct compiled {
@@ -41,7 +17,7 @@ static void check_request(const kernels_request *request, const int64_t *s) {
   kernels_program program;
   pfl_error error = {PFL_STATUS_OK, ""};
   pfl_status status = kernels_write(request, &heap, &program, &error);
-  if (!status) status = compile(request->target, &program, &error);
+  if (!status) status = compiled_check(request->target, &program, &error);
   missing = status == PFL_STATUS_NOT_FOUND;
   if (missing)
     printf("skipped: %s\n", error.message);

@@ -3,10 +3,7 @@
  * compiler: a plan must be one that the chip has room for, spills included.
  * Problem i is that of seed + i alone; a failure prints the command that
  * repeats it. Exit code 77 where there is no compiler. */
-#include "check.h"
-#include "kernels/tpu_program.h"
-#include "pjrt/compile.h"
-#include "xla/lower.h"
+#include "compiled.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define PICK(array) ((array)[check_between(0, COUNT(array) - 1)])
@@ -115,26 +112,6 @@ static void name_command(kernels_op op, const drawn *d, char *out,
 /* ---- Compiling ------------------------------------------------------------
  */
 
-static pfl_status compile(const kernels_program *program, pfl_error *error) {
-  base_text module = {0}, options = {0};
-  pjrt_artifact artifact;
-  pfl_status status = xla_lower(program, &module, &options, error);
-  if (!status)
-    status =
-        pjrt_compile(&(pjrt_compile_request){.topology = "v5e:1x1",
-                                             .module = module.bytes,
-                                             .module_size = module.length,
-                                             .options = options.bytes,
-                                             .options_size = options.length,
-                                             .seconds = 240,
-                                             .uncached = true},
-                     &heap, &artifact, error);
-  if (!status) pjrt_artifact_release(&artifact);
-  base_text_release(&module);
-  base_text_release(&options);
-  return status;
-}
-
 static void check_op(kernels_op op, const drawn *d, uint64_t seed) {
   attention_problem problem;
   kernels_program program;
@@ -149,7 +126,7 @@ static void check_op(kernels_op op, const drawn *d, uint64_t seed) {
                              .segment_ids = d->segment_ids,
                              .sinks = d->sinks};
   pfl_status status = kernels_write(&request, &heap, &program, &error);
-  if (!status) status = compile(&program, &error);
+  if (!status) status = compiled_check("v5e:1x1", &program, &error);
   kernels_program_release(&program);
   missing = status == PFL_STATUS_NOT_FOUND;
   if (missing) printf("skipped: %s\n", error.message);

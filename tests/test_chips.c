@@ -74,15 +74,7 @@ static bool there_is(pfl_status status, const void *output, size_t bytes) {
 }
 
 static bool run_forward(call_case *c, pfl_context *context) {
-  pfl_forward_args args = {.struct_size = sizeof args,
-                           .q = c->q,
-                           .k = c->k,
-                           .v = c->v,
-                           .q_segment_ids = c->exact.q_segment_ids,
-                           .kv_segment_ids = c->exact.kv_segment_ids,
-                           .sinks = c->sinks,
-                           .out_o = c->o,
-                           .out_lse = c->lse};
+  pfl_forward_args args = call_forward_args(c);
   size_t bytes = (size_t)c->rows * sizeof *c->lse;
   memset(c->lse, 0xff, bytes);
   return there_is(
@@ -91,20 +83,7 @@ static bool run_forward(call_case *c, pfl_context *context) {
 }
 
 static bool run_backward(call_case *c, pfl_context *context) {
-  pfl_backward_args args = {.struct_size = sizeof args,
-                            .q = c->q,
-                            .k = c->k,
-                            .v = c->v,
-                            .o = c->o,
-                            .lse = c->lse,
-                            .d_o = c->d_o,
-                            .q_segment_ids = c->exact.q_segment_ids,
-                            .kv_segment_ids = c->exact.kv_segment_ids,
-                            .sinks = c->sinks,
-                            .out_dq = c->dq,
-                            .out_dk = c->dk,
-                            .out_dv = c->dv,
-                            .out_dsinks = c->sinks ? c->dsinks : NULL};
+  pfl_backward_args args = call_backward_args(c);
   size_t bytes = (size_t)(c->rows * c->exact.problem.D) *
                  pfl_dtype_size(c->exact.problem.dtype);
   memset(c->dq, 0xff, bytes);
@@ -118,6 +97,7 @@ static void test_forward_and_backward(void) {
   for (int round = 0; round < cases; round++) {
     call_options options = call_random_options(round);
     options.dtype = round % 2 ? PFL_DTYPE_BF16 : PFL_DTYPE_F32;
+    options.d_lse = round % 3 == 2;
     call_case c = call_make(call_draw_attention(&options, 1e6), &options);
     case_forward(&c.exact);
     case_backward(&c.exact);
