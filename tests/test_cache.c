@@ -4,66 +4,22 @@
 #include <float.h>
 #include <pthread.h>
 
-#include "base/safetensors.h"
-#include "cache_steps.h"
+#include "cache_small.h"
 #include "directory.h"
-#include "failing.h"
-
-static pfl_context *context(int threads) {
-  return call_context(pfl_isa_best(), threads);
-}
-
-static const pfl_cache_options small = {.kv_heads = 2,
-                                        .head_dim = 5,
-                                        .v_head_dim = 3,
-                                        .page_length = 4,
-                                        .page_count = 40,
-                                        .sequence_count = 8};
-
-static pfl_sequence create(pfl_cache *cache) {
-  pfl_sequence name = 0;
-  CACHE_OK(pfl_sequence_create(cache, &name, &cache_error));
-  return name;
-}
-
-/* Appends T random tokens to one sequence of the copy, and expects `status`. */
-static void append(cache_case *c, int which, int64_t T, pfl_status wanted) {
-  void *k = plain_numbers(c->Hkv * T * c->D, c->dtype);
-  void *v = plain_numbers(c->Hkv * T * c->Dv, c->dtype);
-  pfl_cache_append_args args = {.struct_size = sizeof args,
-                                .batch = 1,
-                                .length = T,
-                                .sequences = &c->plain[which].name,
-                                .k = k,
-                                .v = v};
-  pfl_status status = pfl_cache_append(c->cache, &args, &cache_error);
-  CHECK(status == wanted, "%s: %s", pfl_status_name(status),
-        status ? cache_error.message : "");
-  if (!status) plain_append(c, which, 0, T, k, v);
-  guarded_release();
-}
-
-static void fork_at(cache_case *c, int from, int to, int64_t length) {
-  CACHE_OK(pfl_sequence_fork(c->cache, c->plain[from].name, length,
-                             &c->plain[to].name, &cache_error));
-  size_t rows = (size_t)(length * c->Hkv);
-  c->plain[to].length = length;
-  memcpy(c->plain[to].k, c->plain[from].k, rows * sizeof(plain_row));
-  memcpy(c->plain[to].v, c->plain[from].v, rows * sizeof(plain_row));
-}
 
 /* ---- Options --------------------------------------------------------------
  */
 
-#define CREATE(spoil, message)                                                \
-  do {                                                                        \
-    pfl_cache_options options = small;                                        \
-    pfl_cache *cache = NULL;                                                  \
-    options.struct_size = sizeof options;                                     \
-    spoil;                                                                    \
-    case_expect(pfl_cache_create(context(1), &options, &cache, &cache_error), \
-                &cache_error, PFL_STATUS_INVALID_ARGUMENT, message);          \
-    CHECK(!cache, "a cache in spite of: %s", message);                        \
+#define CREATE(spoil, message)                                              \
+  do {                                                                      \
+    pfl_cache_options options = small_options;                              \
+    pfl_cache *cache = NULL;                                                \
+    options.struct_size = sizeof options;                                   \
+    spoil;                                                                  \
+    case_expect(                                                            \
+        pfl_cache_create(small_context(1), &options, &cache, &cache_error), \
+        &cache_error, PFL_STATUS_INVALID_ARGUMENT, message);                \
+    CHECK(!cache, "a cache in spite of: %s", message);                      \
   } while (0)
 
 static void test_options(void) {
@@ -83,14 +39,14 @@ static void test_options(void) {
   CREATE(options.sequence_length = INT64_MAX, "sequence_length is");
   CREATE(options.page_length = options.page_count = INT32_MAX;
          options.kv_heads = 1 << 20, "must fit 63 bits");
-  pfl_cache_options options = small;
+  pfl_cache_options options = small_options;
   pfl_cache *cache = NULL;
   options.struct_size = sizeof options;
   case_expect(pfl_cache_create(NULL, &options, &cache, &cache_error),
               &cache_error, PFL_STATUS_INVALID_ARGUMENT, "context is NULL");
-  case_expect(pfl_cache_create(context(1), NULL, &cache, &cache_error),
+  case_expect(pfl_cache_create(small_context(1), NULL, &cache, &cache_error),
               &cache_error, PFL_STATUS_INVALID_ARGUMENT, "is NULL");
-  case_expect(pfl_cache_create(context(1), &options, NULL, &cache_error),
+  case_expect(pfl_cache_create(small_context(1), &options, NULL, &cache_error),
               &cache_error, PFL_STATUS_INVALID_ARGUMENT, "out_cache is NULL");
   pfl_cache_destroy(NULL);
 }
@@ -114,7 +70,7 @@ static void test_too_large(void) {
       .allocator = {modest_allocate, modest_release, NULL}};
   pfl_context *made = NULL;
   CHECK_NEED(!pfl_context_create(&own, &made, &cache_error));
-  pfl_cache_options options = small;
+  pfl_cache_options options = small_options;
   pfl_cache *cache = NULL;
   options.struct_size = sizeof options;
   options.page_count = INT32_MAX;
@@ -122,7 +78,7 @@ static void test_too_large(void) {
   options.kv_heads = 64;
   case_expect(pfl_cache_create(made, &options, &cache, &cache_error),
               &cache_error, PFL_STATUS_RESOURCE_EXHAUSTED, "no memory");
-  options = small;
+  options = small_options;
   options.struct_size = sizeof options;
   options.sequence_count = options.sequence_length = INT32_MAX;
   case_expect(pfl_cache_create(made, &options, &cache, &cache_error),
@@ -133,7 +89,7 @@ static void test_too_large(void) {
 static void test_defaults(void) {
   pfl_cache_options options = {
       .kv_heads = 1, .head_dim = 8, .page_count = 3, .sequence_count = 2};
-  cache_case c = cache_case_make(context(1), options);
+  cache_case c = cache_case_make(small_context(1), options);
   pfl_cache_usage usage = cache_usage(&c);
   CHECK(usage.page_length == 64 && usage.sequence_length == 3 * 64 &&
             usage.page_room == 3 && usage.sequence_room == 2 &&
@@ -190,21 +146,21 @@ static void expect_pages(const cache_case *c, int64_t pages) {
 
 /* Pages of 4: a prefix of 10 tokens is two and a half. */
 static void test_sharing(void) {
-  cache_case c = cache_case_make(context(2), small);
-  c.plain[0].name = create(c.cache);
-  append(&c, 0, 10, PFL_STATUS_OK);
+  cache_case c = cache_case_make(small_context(2), small_options);
+  c.plain[0].name = small_create(c.cache);
+  small_append(&c, 0, 10, PFL_STATUS_OK);
   expect_pages(&c, 3);
-  fork_at(&c, 0, 1, 10);
-  fork_at(&c, 0, 2, 9);
-  fork_at(&c, 0, 3, 8);
+  small_fork(&c, 0, 1, 10);
+  small_fork(&c, 0, 2, 9);
+  small_fork(&c, 0, 3, 8);
   expect_pages(&c, 3);
-  append(&c, 3, 1, PFL_STATUS_OK); /* a page of its own */
+  small_append(&c, 3, 1, PFL_STATUS_OK); /* a page of its own */
   expect_pages(&c, 4);
-  append(&c, 1, 1, PFL_STATUS_OK); /* a copy of the half one */
+  small_append(&c, 1, 1, PFL_STATUS_OK); /* a copy of the half one */
   expect_pages(&c, 5);
-  append(&c, 0, 1, PFL_STATUS_OK); /* and another */
+  small_append(&c, 0, 1, PFL_STATUS_OK); /* and another */
   expect_pages(&c, 6);
-  append(&c, 2, 1, PFL_STATUS_OK); /* whoever is last goes on in it */
+  small_append(&c, 2, 1, PFL_STATUS_OK); /* whoever is last goes on in it */
   expect_pages(&c, 6);
   CACHE_OK(pfl_sequence_destroy(c.cache, c.plain[0].name, &cache_error));
   c.plain[0].name = 0;
@@ -218,11 +174,11 @@ static void test_sharing(void) {
  * that the other is about to write. */
 static void test_sharers_in_one_call(void) {
   for (int round = 0; round < 50; round++) {
-    cache_case c = cache_case_make(context(1 + round % 4), small);
-    c.plain[0].name = create(c.cache);
-    append(&c, 0, 7, PFL_STATUS_OK);
-    fork_at(&c, 0, 1, 5);
-    fork_at(&c, 0, 2, 6);
+    cache_case c = cache_case_make(small_context(1 + round % 4), small_options);
+    c.plain[0].name = small_create(c.cache);
+    small_append(&c, 0, 7, PFL_STATUS_OK);
+    small_fork(&c, 0, 1, 5);
+    small_fork(&c, 0, 2, 6);
     int which[] = {0, 1, 2};
     pfl_sequence names[3];
     step_names(&c, which, 3, names);
@@ -245,14 +201,14 @@ static void test_sharers_in_one_call(void) {
  */
 
 static void test_out_of_pages(void) {
-  pfl_cache_options options = small;
+  pfl_cache_options options = small_options;
   options.page_count = 5;
-  cache_case c = cache_case_make(context(2), options);
-  c.plain[0].name = create(c.cache);
-  c.plain[1].name = create(c.cache);
-  append(&c, 0, 21, PFL_STATUS_OUT_OF_RANGE);
-  append(&c, 0, 17, PFL_STATUS_OK);
-  append(&c, 1, 1, PFL_STATUS_RESOURCE_EXHAUSTED);
+  cache_case c = cache_case_make(small_context(2), options);
+  c.plain[0].name = small_create(c.cache);
+  c.plain[1].name = small_create(c.cache);
+  small_append(&c, 0, 21, PFL_STATUS_OUT_OF_RANGE);
+  small_append(&c, 0, 17, PFL_STATUS_OK);
+  small_append(&c, 1, 1, PFL_STATUS_RESOURCE_EXHAUSTED);
   expect_pages(&c, 5);
   /* room for the first of a batch and not for the second: neither grows */
   CACHE_OK(pfl_sequence_truncate(c.cache, c.plain[0].name, 15, &cache_error));
@@ -267,29 +223,29 @@ static void test_out_of_pages(void) {
   case_expect(pfl_cache_append(c.cache, &args, &cache_error), &cache_error,
               PFL_STATUS_RESOURCE_EXHAUSTED, "no page is free");
   expect_pages(&c, 4);
-  append(&c, 0, 1, PFL_STATUS_OK);
-  append(&c, 1, 4, PFL_STATUS_OK);
+  small_append(&c, 0, 1, PFL_STATUS_OK);
+  small_append(&c, 1, 4, PFL_STATUS_OK);
   expect_pages(&c, 5);
   /* a copy of a shared page is a page too */
-  fork_at(&c, 0, 2, 15);
-  append(&c, 2, 1, PFL_STATUS_RESOURCE_EXHAUSTED);
+  small_fork(&c, 0, 2, 15);
+  small_append(&c, 2, 1, PFL_STATUS_RESOURCE_EXHAUSTED);
   expect_pages(&c, 5);
   guarded_release();
   cache_case_free(&c);
 }
 
 static void test_sequence_room(void) {
-  pfl_cache_options options = small;
+  pfl_cache_options options = small_options;
   options.sequence_length = 6;
-  cache_case c = cache_case_make(context(1), options);
-  c.plain[0].name = create(c.cache);
-  append(&c, 0, 7, PFL_STATUS_OUT_OF_RANGE);
-  append(&c, 0, 6, PFL_STATUS_OK);
-  append(&c, 0, 1, PFL_STATUS_OUT_OF_RANGE);
-  append(&c, 0, 0, PFL_STATUS_OK);
+  cache_case c = cache_case_make(small_context(1), options);
+  c.plain[0].name = small_create(c.cache);
+  small_append(&c, 0, 7, PFL_STATUS_OUT_OF_RANGE);
+  small_append(&c, 0, 6, PFL_STATUS_OK);
+  small_append(&c, 0, 1, PFL_STATUS_OUT_OF_RANGE);
+  small_append(&c, 0, 0, PFL_STATUS_OK);
   expect_pages(&c, 2);
-  for (int i = 1; i < small.sequence_count; i++)
-    c.plain[i].name = create(c.cache);
+  for (int i = 1; i < small_options.sequence_count; i++)
+    c.plain[i].name = small_create(c.cache);
   pfl_sequence name = 0;
   case_expect(pfl_sequence_create(c.cache, &name, &cache_error), &cache_error,
               PFL_STATUS_RESOURCE_EXHAUSTED, "sequence_count");
@@ -310,12 +266,13 @@ static void expect(const cache_case *c, pfl_status got, pfl_status status,
 }
 
 static void test_foreign_sequences(void) {
-  cache_case c = cache_case_make(context(1), small);
-  c.plain[0].name = create(c.cache);
-  append(&c, 0, 5, PFL_STATUS_OK);
-  pfl_sequence gone = create(c.cache), own = c.plain[0].name, out = 0;
+  cache_case c = cache_case_make(small_context(1), small_options);
+  c.plain[0].name = small_create(c.cache);
+  small_append(&c, 0, 5, PFL_STATUS_OK);
+  pfl_sequence gone = small_create(c.cache), own = c.plain[0].name, out = 0;
   CACHE_OK(pfl_sequence_destroy(c.cache, gone, &cache_error));
-  c.plain[1].name = create(c.cache); /* in the place of the one that is gone */
+  c.plain[1].name =
+      small_create(c.cache); /* in the place of the one that is gone */
   const pfl_sequence foreign[] = {
       0, gone, own + 1, UINT64_MAX, own | (pfl_sequence)1 << 40, 7};
   for (int i = 0; i < COUNT(foreign); i++) {
@@ -352,9 +309,9 @@ typedef struct misuse {
 } misuse;
 
 static void test_misuse(void) {
-  cache_case c = cache_case_make(context(2), small);
-  c.plain[0].name = create(c.cache);
-  append(&c, 0, 6, PFL_STATUS_OK);
+  cache_case c = cache_case_make(small_context(2), small_options);
+  c.plain[0].name = small_create(c.cache);
+  small_append(&c, 0, 6, PFL_STATUS_OK);
   pfl_sequence twice[] = {c.plain[0].name, c.plain[0].name};
   float *numbers = guarded_allocate(2 * 4 * 2 * 5, sizeof *numbers);
   float *o = guarded_allocate(2 * 4 * 3, sizeof *o);
@@ -431,8 +388,8 @@ static void test_misuse(void) {
 }
 
 static void test_nulls(void) {
-  cache_case c = cache_case_make(context(1), small);
-  pfl_sequence name = create(c.cache);
+  cache_case c = cache_case_make(small_context(1), small_options);
+  pfl_sequence name = small_create(c.cache);
   int64_t length;
   const pfl_status BAD = PFL_STATUS_INVALID_ARGUMENT;
   CHECK(pfl_sequence_create(NULL, &name, NULL) == BAD, "create");
@@ -461,7 +418,7 @@ static void test_nulls(void) {
 
 /* Tokens that are zeros, tiny, huge, or not finite. */
 static void test_quantising(void) {
-  pfl_cache_options options = small;
+  pfl_cache_options options = small_options;
   options.cache_dtype = PFL_DTYPE_I8;
   options.v_head_dim = 0;
   static const float rows[][5] = {{0, 0, 0, 0, -0.0f},
@@ -475,8 +432,8 @@ static void test_quantising(void) {
                                   {-INFINITY, 0, 0, 0, 0},
                                   {127, 63.5f, 62.5f, 0.5f, -1.5f}};
   for (int i = 0; i < COUNT(rows); i++) {
-    cache_case c = cache_case_make(context(1), options);
-    c.plain[0].name = create(c.cache);
+    cache_case c = cache_case_make(small_context(1), options);
+    c.plain[0].name = small_create(c.cache);
     float *numbers = guarded_allocate(2 * 5, sizeof *numbers);
     memcpy(numbers, rows[i], sizeof rows[i]);
     memcpy(numbers + 5, rows[i], sizeof rows[i]);
@@ -497,48 +454,9 @@ static void test_quantising(void) {
 /* ---- Soak -----------------------------------------------------------------
  */
 
-/* Every pairing of dtypes, and pages from one token to more than there are. */
-static const pfl_cache_options soaked[] = {{.kv_heads = 2,
-                                            .head_dim = 5,
-                                            .v_head_dim = 3,
-                                            .page_length = 4,
-                                            .page_count = 60,
-                                            .sequence_count = 9},
-                                           {.kv_heads = 1,
-                                            .head_dim = 16,
-                                            .dtype = PFL_DTYPE_BF16,
-                                            .page_length = 16,
-                                            .page_count = 25,
-                                            .sequence_count = 12},
-                                           {.kv_heads = 3,
-                                            .head_dim = 8,
-                                            .dtype = PFL_DTYPE_F16,
-                                            .page_length = 7,
-                                            .page_count = 70,
-                                            .sequence_count = 16},
-                                           {.kv_heads = 2,
-                                            .head_dim = 7,
-                                            .dtype = PFL_DTYPE_F32,
-                                            .cache_dtype = PFL_DTYPE_I8,
-                                            .page_length = 8,
-                                            .page_count = 50,
-                                            .sequence_count = 10},
-                                           {.kv_heads = 2,
-                                            .head_dim = 16,
-                                            .dtype = PFL_DTYPE_BF16,
-                                            .cache_dtype = PFL_DTYPE_I8,
-                                            .page_length = 1,
-                                            .page_count = 300,
-                                            .sequence_count = 6},
-                                           {.kv_heads = 1,
-                                            .head_dim = 3,
-                                            .page_length = 256,
-                                            .page_count = 9,
-                                            .sequence_count = 10}};
-
 static void soak(pfl_cache_options options, int number, int steps) {
   options.sequence_length = PLAIN_TOKENS;
-  cache_case c = cache_case_make(context(1 + number % 3), options);
+  cache_case c = cache_case_make(small_context(1 + number % 3), options);
   for (int step = 0; step < steps; step++) {
     snprintf(call_text, sizeof call_text, "cache %d, step %d", number, step);
     step_any(&c, step_compare_bits);
@@ -550,8 +468,9 @@ static void soak(pfl_cache_options options, int number, int steps) {
 }
 
 static void test_soak(void) {
-  int steps = check_cases(10000) / COUNT(soaked);
-  for (int i = 0; i < COUNT(soaked); i++) soak(soaked[i], i, steps);
+  int steps = check_cases(10000) / COUNT(every_options);
+  for (int i = 0; i < COUNT(every_options); i++)
+    soak(every_options[i], i, steps);
 }
 
 /* The same steps on other numbers of threads: the same bits, which each run
@@ -562,9 +481,9 @@ static void test_same_file(void) {
   uint64_t state = check_state;
   for (int run = 0; run < 2; run++) {
     check_state = state;
-    pfl_cache_options options = soaked[3];
+    pfl_cache_options options = every_options[3];
     options.sequence_length = PLAIN_TOKENS;
-    cache_case c = cache_case_make(context(1 + 3 * run), options);
+    cache_case c = cache_case_make(small_context(1 + 3 * run), options);
     for (int step = 0; step < 200; step++) step_any(&c, step_compare_bits);
     CACHE_OK(pfl_cache_save(c.cache, in_directory("same"), &cache_error));
     bytes[run] = get_file(in_directory("same"), &sizes[run]);
@@ -575,260 +494,6 @@ static void test_same_file(void) {
         "the files of %zu and %zu bytes differ", sizes[0], sizes[1]);
   free(bytes[0]);
   free(bytes[1]);
-}
-
-/* ---- Files ----------------------------------------------------------------
- */
-
-/* Saves, and goes on with what is loaded, under the same names. */
-static void reload(cache_case *c) {
-  pfl_cache *loaded = NULL;
-  pfl_cache_usage before = cache_usage(c);
-  CACHE_OK(pfl_cache_save(c->cache, in_directory("cache"), &cache_error));
-  CACHE_OK(pfl_cache_load(c->context, &c->options, in_directory("cache"),
-                          &loaded, &cache_error));
-  CHECK_NEED(loaded);
-  pfl_cache_destroy(c->cache);
-  c->cache = loaded;
-  step_check_unchanged(c, &before);
-  size_t first, second;
-  char *once = get_file(in_directory("cache"), &first);
-  CACHE_OK(pfl_cache_save(c->cache, in_directory("cache"), &cache_error));
-  char *again = get_file(in_directory("cache"), &second);
-  CHECK(first == second && !memcmp(once, again, first),
-        "a cache that was loaded is saved as other bytes");
-  free(once);
-  free(again);
-  CHECK_NEED(!remove(in_directory("cache")));
-}
-
-static void test_files(void) {
-  for (int i = 0; i < COUNT(soaked); i++) {
-    pfl_cache_options options = soaked[i];
-    options.sequence_length = PLAIN_TOKENS;
-    cache_case c = cache_case_make(context(2), options);
-    reload(&c); /* of nothing */
-    for (int round = 0; round < check_cases(5); round++) {
-      for (int step = 0; step < 60; step++) step_any(&c, step_compare_bits);
-      reload(&c);
-    }
-    cache_case_free(&c);
-  }
-}
-
-/* A cache of three sequences, of which two share pages, in a file. */
-static cache_case make_file(const pfl_cache_options *options) {
-  cache_case c = cache_case_make(context(1), *options);
-  c.plain[0].name = create(c.cache);
-  append(&c, 0, 6, PFL_STATUS_OK);
-  fork_at(&c, 0, 1, 5);
-  c.plain[2].name = create(c.cache);
-  append(&c, 2, 3, PFL_STATUS_OK);
-  CACHE_OK(pfl_cache_save(c.cache, in_directory("cache"), &cache_error));
-  return c;
-}
-
-static void expect_load(const cache_case *c, pfl_status status,
-                        const char *message) {
-  pfl_cache *cache = NULL;
-  case_expect(pfl_cache_load(c->context, &c->options, in_directory("cache"),
-                             &cache, &cache_error),
-              &cache_error, status, message);
-  CHECK(!cache == (status != PFL_STATUS_OK), "a cache: %s", message);
-  pfl_cache_destroy(cache);
-}
-
-static void test_other_options(void) {
-  cache_case good = make_file(&small);
-#define OTHER(spoil, status, message)              \
-  do {                                             \
-    cache_case c = good;                           \
-    spoil;                                         \
-    expect_load(&c, PFL_STATUS_##status, message); \
-  } while (0)
-  OTHER((void)0, OK, "as it was saved");
-  OTHER(c.options.page_count = 3, OK, "with fewer pages, but enough");
-  OTHER(c.options.sequence_count = 3, OK, "with as many sequences");
-  OTHER(c.options.sequence_length = 6, OK, "with shorter sequences");
-  OTHER(c.options.page_count = 2, FAILED_PRECONDITION, "3 pages");
-  OTHER(c.options.sequence_count = 2, FAILED_PRECONDITION, "sequences[2]");
-  OTHER(c.options.sequence_length = 5, FAILED_PRECONDITION, "lengths[0] is 6");
-  OTHER(c.options.kv_heads = 1, FAILED_PRECONDITION, "tensor k");
-  OTHER(c.options.head_dim = 6, FAILED_PRECONDITION, "tensor k");
-  OTHER(c.options.v_head_dim = 0, FAILED_PRECONDITION, "tensor v");
-  OTHER(c.options.page_length = 8, FAILED_PRECONDITION, "tensor k");
-  OTHER(c.options.dtype = PFL_DTYPE_BF16, FAILED_PRECONDITION, "F32");
-  OTHER(c.options.cache_dtype = PFL_DTYPE_I8, FAILED_PRECONDITION, "F32");
-  OTHER(c.options.head_dim = 0, INVALID_ARGUMENT, "head_dim is 0");
-#undef OTHER
-  CHECK_NEED(!remove(in_directory("cache")));
-  expect_load(&good, PFL_STATUS_NOT_FOUND, "cache");
-  cache_case_free(&good);
-}
-
-/* Writes the file's tensors with integer `at` of one of them changed. */
-static void expect_number(const cache_case *c, const char *tensor, int at,
-                          int32_t number, const char *message) {
-  static const pfl_allocator heap;
-  safetensors_file file;
-  char kept[512];
-  snprintf(kept, sizeof kept, "%s", in_directory("cache"));
-  CHECK_NEED(!safetensors_read(kept, &heap, &file, &cache_error));
-  const safetensors_tensor *found = safetensors_find(&file, tensor);
-  CHECK_NEED(found && at * 4 < found->bytes);
-  int32_t *place = (int32_t *)found->data + at, before = *place;
-  *place = number;
-  CHECK_NEED(!safetensors_write(kept, file.tensors, file.count, NULL, NULL));
-  expect_load(c, PFL_STATUS_DATA_LOSS, message);
-  *place = before;
-  CHECK_NEED(!safetensors_write(kept, file.tensors, file.count, NULL, NULL));
-  expect_load(c, PFL_STATUS_OK, "mended");
-  safetensors_release(&file);
-}
-
-static void test_wrong_numbers(void) {
-  cache_case c = make_file(&small);
-  static const int32_t absurd[] = {-1, INT32_MIN};
-  for (int i = 0; i < COUNT(absurd); i++) {
-    expect_number(&c, "block_table", 0, absurd[i], "block_table[0][0]");
-    expect_number(&c, "block_table", 3, absurd[i], "block_table[1][1]");
-    expect_number(&c, "lengths", 1, absurd[i], "lengths[1]");
-    expect_number(&c, "sequences", 2, absurd[i], "sequences[1]");
-  }
-  expect_number(&c, "block_table", 1, 3, "block_table[0][1] is 3");
-  expect_number(&c, "block_table", 4, INT32_MAX, "block_table[2][0]");
-  expect_number(&c, "lengths", 0, 9, "lengths[0] is 9");
-  expect_number(&c, "lengths", 2, INT32_MAX, "lengths[2]");
-  expect_number(&c, "sequences", 1, 0, "sequences[0]");
-  expect_number(&c, "sequences", 2, 0, "at the place of another");
-  CHECK_NEED(!remove(in_directory("cache")));
-  cache_case_free(&c);
-}
-
-/* A cache that was loaded from whatever bytes: all of it can be used. */
-static void use_all(pfl_cache *cache) {
-  pfl_sequence names[8];
-  int64_t count = 0;
-  float numbers[8 * 4 * 5] = {0}, o[8 * 4 * 3], lse[8 * 4];
-  CACHE_OK(pfl_cache_list(cache, 8, names, &count, &cache_error));
-  pfl_cache_decode_args args = {.struct_size = sizeof args,
-                                .batch = count,
-                                .q_heads = 4,
-                                .q_length = 1,
-                                .sequences = names,
-                                .q = numbers,
-                                .k = numbers,
-                                .v = numbers,
-                                .out_o = o,
-                                .out_lse = lse};
-  CACHE_OK(pfl_cache_decode(cache, &args, &cache_error));
-  CACHE_OK(pfl_cache_clear(cache, &cache_error));
-  pfl_cache_usage usage = {.struct_size = sizeof usage};
-  CACHE_OK(pfl_cache_measure(cache, &usage, &cache_error));
-  CHECK(!usage.page_count, "%d pages are lost", (int)usage.page_count);
-}
-
-/* Any byte changed, any length: refused with a message, or a cache. */
-static void test_damaged_files(void) {
-  cache_case c = make_file(&small);
-  char path[512];
-  size_t size;
-  snprintf(path, sizeof path, "%s", in_directory("cache"));
-  char *bytes = get_file(path, &size);
-  int accepted = 0, cases = check_cases(1000);
-  for (int i = 0; i < cases; i++) {
-    char *damaged = malloc(size);
-    CHECK_NEED(damaged);
-    memcpy(damaged, bytes, size);
-    size_t length = i % 10 ? size : (size_t)check_between(0, (int64_t)size - 1);
-    for (int64_t n = check_between(i % 10 != 0, 3); n > 0; n--)
-      damaged[check_between(0, (int64_t)size - 1)] = (char)check_random();
-    put_file(path, damaged, length);
-    free(damaged);
-    pfl_cache *cache = NULL;
-    cache_error.message[0] = 0;
-    pfl_status status =
-        pfl_cache_load(c.context, &c.options, path, &cache, &cache_error);
-    CHECK(!status == (cache != NULL), "%s", pfl_status_name(status));
-    if (cache)
-      use_all(cache), accepted++;
-    else
-      CHECK((status == PFL_STATUS_DATA_LOSS ||
-             status == PFL_STATUS_FAILED_PRECONDITION) &&
-                cache_error.message[0],
-            "%s: %s", pfl_status_name(status), cache_error.message);
-    pfl_cache_destroy(cache);
-  }
-  printf("%d of %d damaged files still were caches\n", accepted, cases);
-  free(bytes);
-  CHECK_NEED(!remove(path));
-  cache_case_free(&c);
-}
-
-static void test_places(void) {
-  cache_case c = make_file(&small);
-  const char *path = in_directory("cache");
-  CHECK_NEED(!remove(path));
-  case_expect(pfl_cache_save(c.cache, in_directory("no/such"), &cache_error),
-              &cache_error, PFL_STATUS_NOT_FOUND, "no/such");
-  case_expect(pfl_cache_save(c.cache, directory, &cache_error), &cache_error,
-              PFL_STATUS_INVALID_ARGUMENT, "directory");
-  CHECK(files_in_directory() == 0, "a file was left");
-  plain_compare(&c);
-  cache_case_free(&c);
-}
-
-/* ---- Memory ---------------------------------------------------------------
- */
-
-/* A life of a cache: made, filled, saved, loaded, used. */
-static pfl_status live(pfl_context *own, const pfl_cache_options *options) {
-  pfl_cache *cache = NULL, *loaded = NULL;
-  pfl_sequence name;
-  float numbers[2 * 4 * 5] = {0}, o[4 * 3];
-  pfl_status status = pfl_cache_create(own, options, &cache, &cache_error);
-  if (status) return status;
-  CACHE_OK(pfl_sequence_create(cache, &name, &cache_error));
-  pfl_cache_decode_args args = {.struct_size = sizeof args,
-                                .batch = 1,
-                                .q_heads = 4,
-                                .q_length = 1,
-                                .sequences = &name,
-                                .q = numbers,
-                                .k = numbers,
-                                .v = numbers,
-                                .out_o = o};
-  int64_t length = -1;
-  status = pfl_cache_decode(cache, &args, &cache_error);
-  CACHE_OK(pfl_sequence_length(cache, name, &length, &cache_error));
-  CHECK(length == !status, "%d tokens after %s", (int)length,
-        pfl_status_name(status));
-  if (!status)
-    status = pfl_cache_save(cache, in_directory("cache"), &cache_error);
-  if (!status)
-    status = pfl_cache_load(own, options, in_directory("cache"), &loaded,
-                            &cache_error);
-  if (!status) use_all(loaded);
-  pfl_cache_destroy(cache);
-  pfl_cache_destroy(loaded);
-  return status;
-}
-
-static void test_without_memory(void) {
-  pfl_cache_options options = small;
-  options.struct_size = sizeof options;
-  for (failing_state state = {0}; failing_next(&state);) {
-    pfl_context_options own = {.struct_size = sizeof own,
-                               .threads = 2,
-                               .allocator = failing_allocator(&state)};
-    pfl_context *made = NULL;
-    pfl_status status = pfl_context_create(&own, &made, &cache_error);
-    if (!status) status = live(made, &options);
-    pfl_context_destroy(made);
-    state.done = failing_check(&state, status);
-  }
-  remove(in_directory("cache"));
-  CHECK(files_in_directory() == 0, "a file was left");
 }
 
 /* ---- Threads --------------------------------------------------------------
@@ -871,9 +536,9 @@ static void *use(void *argument) {
 }
 
 static void test_threads(void) {
-  pfl_cache_options options = small;
+  pfl_cache_options options = small_options;
   options.page_count = 2 * USERS * USER_STEPS / 4;
-  cache_case c = cache_case_make(context(2), options);
+  cache_case c = cache_case_make(small_context(2), options);
   user users[USERS];
   for (int i = 0; i < USERS; i++) {
     users[i] = (user){.cache = c.cache};
@@ -893,9 +558,7 @@ int main(void) {
       test_options, test_too_large, test_defaults, test_memory, test_sharing,
       test_sharers_in_one_call, test_out_of_pages, test_sequence_room,
       test_foreign_sequences, test_misuse, test_nulls, test_quantising,
-      test_soak, test_same_file, test_files, test_other_options,
-      test_wrong_numbers, test_damaged_files, test_places, test_without_memory,
-      test_threads);
+      test_soak, test_same_file, test_threads);
   call_contexts_destroy();
   directory_remove();
   return failed;
